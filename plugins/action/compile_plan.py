@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compiles the plan on the controller; the module of the same name holds the documentation."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import netaddr
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.siptrunk.failover.plugins.module_utils import resolver
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.model import ModelError, read_model
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.plan import Question, compile_plan, questions
+
+_SPEC = Path(__file__).parents[2] / "roles" / "plan" / "meta" / "argument_specs.yml"
+
+
+@functools.cache
+def _spec() -> dict[str, Any]:
+    """The shape of the model, from the one place where it is written down."""
+    return yaml.safe_load(_SPEC.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+
+
+class ActionModule(ActionBase):
+    """Ansible's entry point."""
+
+    _supports_check_mode = True
+    _requires_connection = True
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return {"changed": False, "plan": {...}, "warnings": [...]}; fail with all that is wrong."""
+        super().run(tmp, task_vars)
+        args = self._task.args
+        warnings: list[str] = []
+        try:
+            model = read_model(_spec(), args.get("trunks"), args.get("routes"), args.get("policy"))
+            answers = self._resolve(questions(model), task_vars or {}, warnings)
+            plan = compile_plan(model, args.get("capabilities"), answers)
+        except ModelError as error:
+            count = len(error.problems)
+            text = "\n".join(f"- {problem}" for problem in error.problems)
+            title = "The model has a mistake" if count == 1 else f"The model has {count} mistakes"
+            raise AnsibleActionFail(f"{title}; nothing was changed.\n{text}") from None
+        return {"changed": False, "plan": plan, "warnings": warnings + plan["warnings"]}
+
+    def _resolve(self, asked: list[Question], task_vars: dict[str, Any], warnings: list[str]) -> dict[Question, dict[str, Any]]:
+        """Answers by question, as the managed host gets them."""
+        by_transport = defaultdict(list)
+        for name, transport in asked:
+            by_transport[transport].append(name)
+        answers = {}
+        for transport, names in by_transport.items():
+            results = self._resolve_on_host(names, transport, task_vars)
+            if results is None:
+                results = self._resolve_from_here(names, transport, task_vars, warnings)
+            answers.update({(name, transport): result for name, result in zip(names, results, strict=True)})
+        return answers
+
+    def _resolve_on_host(self, names: list[str], transport: str, task_vars: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """The results of srv_info on the host, or None when it has no dnspython."""
+        said = self._execute_module(
+            module_name="siptrunk.failover.srv_info", module_args={"domains": names, "transport": transport}, task_vars=task_vars
+        )
+        if not said.get("failed"):
+            return said["results"]
+        if "dnspython" in said.get("msg", ""):
+            return None
+        raise AnsibleActionFail(f"The domains of the trunks could not be looked up from the host: {said.get('msg')}")
+
+    def _resolve_from_here(
+        self, names: list[str], transport: str, task_vars: dict[str, Any], warnings: list[str]
+    ) -> list[dict[str, Any]]:
+        said = self._execute_module(module_name="ansible.legacy.slurp", module_args={"src": "/etc/resolv.conf"}, task_vars=task_vars)
+        if said.get("failed"):
+            raise AnsibleActionFail(f"The host's name servers are unknown: {said.get('msg')}")
+        nameservers = resolver.nameservers_of(base64.b64decode(said["content"]).decode("utf-8", "replace"))
+        reachable = [server for server in nameservers if not netaddr.IPAddress(server.partition("%")[0]).is_loopback()]
+        if not reachable:
+            raise AnsibleActionFail(
+                f"The host has no dnspython, and its name servers ({', '.join(nameservers) or 'none'}) answer only on the host; "
+                "install it there: the package python3-dnspython (Debian) or python3-dns (Red Hat)"
+            )
+        note = f"the host has no dnspython: its name servers ({', '.join(reachable)}) were asked from the controller"
+        if note not in warnings:
+            warnings.append(note)
+        try:
+            return resolver.resolve(names, transport=transport, nameservers=reachable)
+        except resolver.ResolverMissing as error:
+            raise AnsibleActionFail(f"Neither the host nor the controller can look up names: {error}; install dnspython on either") from error

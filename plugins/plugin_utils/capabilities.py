@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an engine can do, as data that the engine's role hands in. No engine is named here.
+
+{
+  "engine": str,                            for messages
+  "transports": [str], "address_families": ["ipv4" | "ipv6"], "alive_on": [str],
+  "features": [str],                        of FEATURES; what is not listed is refused
+  "settings": {name: {"floor": seconds,     the least the engine keeps
+                      "step": seconds,      its granularity; asked values are rounded up
+                      "slack": seconds,     how much later than the value it may act
+                      "scope": "host" | "attempt"}}
+}
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+FEATURES = {
+    "register": "registration",
+    "register_each": "registration at every target (register: each)",
+    "max_channels": "a limit of channels (max_channels)",
+    "weights": "trunks that share one priority by weight",
+    "emergency": "emergency routes",
+}
+
+ANYTHING: dict[str, Any] = {
+    "engine": "any engine",
+    "transports": ["udp", "tcp", "tls"],
+    "address_families": ["ipv4", "ipv6"],
+    "alive_on": ["any", "2xx"],
+    "features": list(FEATURES),
+    "settings": {},
+}
+
+
+def effective(capabilities: dict[str, Any], setting: str, asked: float) -> dict[str, float]:
+    """The bound as asked for, as the engine keeps it, and the latest moment it may act, in seconds."""
+    limits = capabilities["settings"].get(setting, {})
+    step = limits.get("step", 0)
+    kept = max(asked, limits.get("floor", 0))
+    if step:
+        kept = round(math.ceil(round(kept / step, 6)) * step, 6)
+    return {"asked": asked, "effective": kept, "latest": round(kept + limits.get("slack", 0), 6)}
+
+
+def missing(capabilities: dict[str, Any], feature: str) -> str | None:
+    """A sentence when the engine lacks `feature`, else None."""
+    if feature in capabilities["features"]:
+        return None
+    return f"{capabilities['engine']} does not offer {FEATURES[feature]} yet; remove it"

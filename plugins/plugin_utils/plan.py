@@ -1,0 +1,355 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan compiler: model, capabilities and DNS answers in; the plan out. Pure and deterministic.
+
+The plan is all an engine needs, without the passwords:
+
+{
+  "trunks":   [{name, carrier, site, transport, domain, account, from_user, from_domain,
+                caller_id, codecs, digits, inbound: {from, context}, max_channels, probe,
+                targets: [{id, host, address, port, priority, weight, family}],
+                registrations: [a target, and its name]}],
+  "routes":   [{name, match: [{pattern, regex}], emergency, trunks: [[{name, weight}]],
+                max_attempts, max_targets, cool_down, hunt_after_ringing,
+                attempts: [{trunk, target, bounds, verdicts}],
+                worst_post_dial_delay: {seconds, sum}}],
+  "verdicts": {table name: {code or outcome: verdict}},
+  "no_response_timeout": {asked, effective, latest},      one per host
+  "warnings": [str],
+}
+
+An attempt's bounds are {"silence", "progress", "ring"}, each {"asked", "effective", "latest"} in
+seconds from the INVITE; its "verdicts" names a table that holds every code from 300 to 699.
+Targets stand in the order of RFC 2782 without its draw: priority, weight descending, host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import combinations
+from typing import Any
+
+import netaddr
+
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import capabilities as can
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import patterns, verdicts
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.model import ModelError
+
+DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
+
+Question = tuple[str, str]
+"""(name or name:port, transport) to be resolved as RFC 3263 says."""
+
+
+def questions(model: dict[str, Any]) -> list[Question]:
+    """What has to be resolved before the model can be compiled, sorted; addresses are left out."""
+    return sorted({(name, trunk["transport"]) for trunk in model["trunks"] for name in _names(trunk) if not _is_address(name)})
+
+
+def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, answers: dict[Question, dict[str, Any]]) -> dict[str, Any]:
+    """Compile the model (see model.read_model) for an engine of these capabilities.
+
+    `answers` holds a result of the module srv_info for each of questions(). Raises ModelError
+    with all that is wrong.
+    """
+    capabilities = can.ANYTHING if capabilities is None else {**can.ANYTHING, **capabilities}
+    problems: list[str] = []
+    warnings: list[str] = []
+    tables = _Tables()
+
+    trunks = [_trunk(trunk, capabilities, answers, problems, warnings) for trunk in model["trunks"]]
+    by_name = {trunk["name"]: (trunk, settings) for trunk, settings in zip(trunks, model["trunks"], strict=True)}
+    routes = [_route(route, by_name, model["policy"], capabilities, tables, problems, warnings) for route in model["routes"]]
+    if problems:
+        raise ModelError(problems)
+    unused = sorted(set(by_name) - {member["name"] for route in routes for group in route["trunks"] for member in group})
+    warnings.extend(f"trunk '{name}' stands in no route: no call leaves through it" for name in unused)
+    warnings.extend(_claim_inbound(trunks))
+    return {
+        "trunks": sorted(trunks, key=lambda trunk: trunk["name"]),
+        "routes": sorted(routes, key=lambda route: route["name"]),
+        "verdicts": tables.by_name,
+        "no_response_timeout": can.effective(capabilities, "no_response_timeout", model["policy"]["no_response_timeout"]),
+        "warnings": warnings,
+    }
+
+
+# --- trunks ------------------------------------------------------------------------------
+
+
+def _trunk(
+    trunk: dict[str, Any], capabilities: dict[str, Any], answers: dict[Question, dict[str, Any]], problems: list[str], warnings: list[str]
+) -> dict[str, Any]:
+    where = f"trunk '{trunk['name']}'"
+    if trunk["transport"] not in capabilities["transports"]:
+        problems.append(f"{where}: {capabilities['engine']} offers the transports {', '.join(capabilities['transports'])}, not {trunk['transport']}")
+    if trunk["probe"]["alive_on"] not in capabilities["alive_on"]:
+        problems.append(
+            f"{where}: probe: {capabilities['engine']} takes a target for alive on {' or '.join(capabilities['alive_on'])}, "
+            f"not on {trunk['probe']['alive_on']}"
+        )
+    needs = [("register", trunk["register"]), ("register_each", trunk["register"] == "each"), ("max_channels", trunk["max_channels"])]
+    problems.extend(f"{where}: {lack}" for feature, used in needs if used and (lack := can.missing(capabilities, feature)))
+
+    targets = _targets(trunk, capabilities, answers, where, problems, warnings)
+    interval = trunk["probe"]["interval"]
+    domain = (trunk["domain"] or "").rstrip(".") or None
+    sources = netaddr.IPSet([*trunk["inbound_from"], *(target["address"] for target in targets)])
+    return {
+        **{key: trunk[key] for key in ("name", "carrier", "site", "transport", "from_user", "caller_id")},
+        **{key: trunk[key] for key in ("codecs", "digits", "max_channels")},
+        "domain": domain,
+        "from_domain": trunk["from_domain"] or (domain and domain.rpartition(":")[0] or domain),
+        "account": trunk["username"]
+        and {"username": trunk["username"], "auth_username": trunk["auth_username"] or trunk["username"], "realm": trunk["realm"]},
+        "inbound": {"from": [str(network) for network in sources.iter_cidrs()], "context": trunk["inbound_context"]},
+        "probe": {
+            "interval": can.effective(capabilities, "probe_interval", interval)["effective"] if interval else 0,
+            "timeout": can.effective(capabilities, "probe_timeout", trunk["probe"]["timeout"])["effective"],
+            "alive_on": trunk["probe"]["alive_on"],
+        },
+        "targets": targets,
+        "registrations": _registrations(trunk, targets),
+    }
+
+
+def _registrations(trunk: dict[str, Any], targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where the account registers: at the first target under the trunk's name, or at each under the target's."""
+    if trunk["register"] == "each":
+        return [{"name": target["id"], **target} for target in targets]
+    return [{"name": trunk["name"], **target} for target in targets[:1]] if trunk["register"] else []
+
+
+def _names(trunk: dict[str, Any]) -> list[str]:
+    """What stands for the trunk in DNS, each as RFC 3263 takes it: a name, or name:port."""
+    if trunk["domain"]:
+        return [trunk["domain"]]
+    return [f"{server['host']}:{_port(server, trunk)}" if not _is_address(server["host"]) else server["host"] for server in trunk["servers"]]
+
+
+def _targets(
+    trunk: dict[str, Any],
+    capabilities: dict[str, Any],
+    answers: dict[Question, dict[str, Any]],
+    where: str,
+    problems: list[str],
+    warnings: list[str],
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for index, name in enumerate(_names(trunk)):
+        server = trunk["servers"][index] if trunk["servers"] else None
+        if _is_address(name):
+            host, port = _split_address(name)
+            port = port or (_port(server, trunk) if server else DEFAULT_PORTS[trunk["transport"]])
+            answer = {"targets": [{"host": host, "address": host, "port": port, "priority": 0, "weight": 0}], "errors": []}
+        else:
+            answer = answers[name, trunk["transport"]]
+        said = "; ".join(error["message"] for error in answer["errors"])
+        if not answer["targets"]:
+            problems.append(f"{where}: {'server' if server else 'domain'} '{name}' leads to no address: {said}; correct the name, or give servers")
+        elif said:
+            warnings.append(f"{where}: '{name}' resolves in part: {said}")
+        for target in answer["targets"]:
+            found.append({**target, **({"priority": server["priority"], "weight": server["weight"]} if server else {})})
+
+    usable = [target for target in found if _family(target["address"]) in capabilities["address_families"]]
+    if found and not usable:
+        problems.append(f"{where}: all its addresses are outside {' and '.join(capabilities['address_families'])}, which is what {capabilities['engine']} uses here")
+    usable.sort(key=lambda t: (t["priority"], -t["weight"], t["host"], netaddr.IPAddress(t["address"]), t["port"]))
+    unique = {(target["address"], target["port"]): target for target in reversed(usable)}
+    ordered = [target for target in usable if unique[target["address"], target["port"]] is target]
+    return [
+        {
+            "id": f"{trunk['name']}.{number}",
+            "host": target["host"],
+            "address": target["address"],
+            "port": target["port"],
+            "priority": target["priority"],
+            "weight": target["weight"],
+            "family": _family(target["address"]),
+        }
+        for number, target in enumerate(ordered, start=1)
+    ]
+
+
+def _claim_inbound(trunks: list[dict[str, Any]]) -> Iterable[str]:
+    """Let each source address belong to one trunk; say which trunks had to share."""
+    claimed: list[tuple[str, netaddr.IPSet]] = []
+    for trunk in sorted(trunks, key=lambda item: item["name"]):
+        own = netaddr.IPSet(trunk["inbound"]["from"])
+        for name, taken in claimed:
+            if shared := own & taken:
+                cidrs = ", ".join(str(cidr) for cidr in shared.iter_cidrs())
+                yield f"trunks '{name}' and '{trunk['name']}' both receive calls from {cidrs}: those calls count as '{name}'"
+                own -= taken
+        claimed.append((trunk["name"], own))
+        trunk["inbound"]["from"] = [str(cidr) for cidr in own.iter_cidrs()]
+
+
+# --- routes ------------------------------------------------------------------------------
+
+
+def _route(
+    route: dict[str, Any],
+    trunks: dict[str, tuple[dict[str, Any], dict[str, Any]]],
+    policy: dict[str, Any],
+    capabilities: dict[str, Any],
+    tables: _Tables,
+    problems: list[str],
+    warnings: list[str],
+) -> dict[str, Any]:
+    where = f"route '{route['name']}'"
+    members = [member["name"] for group in route["trunks"] for member in group]
+
+    def chosen(key: str, *more_specific: dict[str, Any]) -> Any:
+        return next(value for source in (*more_specific, route, policy) if (value := source.get(key)) is not None)
+
+    needs = [("weights", any(len(group) > 1 for group in route["trunks"])), ("emergency", route["emergency"])]
+    problems.extend(f"{where}: {lack}" for feature, used in needs if used and (lack := can.missing(capabilities, feature)))
+
+    emergency = route["emergency"]
+    max_attempts = len(members) if emergency else chosen("max_attempts")
+    if len(members) > max_attempts:
+        problems.append(
+            f"{where}: it lists {len(members)} trunks, but max_attempts is {max_attempts}, so '{members[max_attempts]}' might never be asked; "
+            f"raise max_attempts, or remove a trunk"
+        )
+    plan = {
+        "name": route["name"],
+        "match": _match(route),
+        "emergency": emergency,
+        "trunks": route["trunks"],
+        "max_attempts": max_attempts,
+        "max_targets": chosen("max_targets"),
+        "cool_down": chosen("cool_down"),
+        "hunt_after_ringing": chosen("hunt_after_ringing"),
+        "attempts": [],
+    }
+    costs = {}
+    for name in members:
+        trunk, settings = trunks[name]
+        bounds = _bounds(capabilities, lambda key, s=settings: chosen(key, s), policy["no_response_timeout"])
+        table = tables.name_of(policy["verdicts"], route["verdicts"], settings["verdicts"])
+        plan["attempts"] += [{"trunk": name, "target": target["id"], "bounds": bounds, "verdicts": table} for target in trunk["targets"]]
+        asked = min(len(trunk["targets"]), plan["max_targets"])
+        costs[name] = (asked, _step(bounds, tables.by_name[table], plan["hunt_after_ringing"]))
+    plan["worst_post_dial_delay"] = _worst(costs)
+    _check_worst(plan, chosen("max_post_dial_delay"), where, problems, warnings)
+    warnings.extend(f"{where}: {fate}" for fate in _shared_fate([trunks[name][0] for name in members]))
+    return plan
+
+
+def _match(route: dict[str, Any]) -> list[dict[str, str]]:
+    parsed = sorted(((patterns.parse(pattern), pattern) for pattern in route["match"]), key=lambda item: patterns.specificity(item[0]))
+    return [{"pattern": pattern, "regex": patterns.to_regex(positions)} for positions, pattern in parsed]
+
+
+def _bounds(capabilities: dict[str, Any], chosen: Callable[[str], float], no_response: float) -> dict[str, dict[str, float]]:
+    """The three bounds of an attempt. A target that says nothing makes no progress either, so the shorter one ends it."""
+    silence = can.effective(capabilities, "no_response_timeout", no_response)
+    progress = can.effective(capabilities, "no_progress_timeout", chosen("no_progress_timeout"))
+    ring = can.effective(capabilities, "ring_timeout", chosen("ring_timeout"))
+    shorter = min(silence, progress, key=lambda bound: bound["latest"])
+    return {"silence": {**shorter, "asked": no_response}, "progress": progress, "ring": ring}
+
+
+def _step(bounds: dict[str, dict[str, float]], table: dict[str, str], hunt_after_ringing: bool) -> tuple[float, float]:
+    """Seconds an attempt can last before the next target, and before the next trunk, is asked.
+
+    A carrier may say 100 and then fail at any moment until the progress bound, so any code that
+    goes on costs that bound: the bound for silence alone would promise too much.
+    """
+
+    def longest(*leading_on: str) -> float:
+        times = [bounds["silence"]["latest"]] if {table["silent"], table["unreachable"]} & set(leading_on) else []
+        if any(verdict in leading_on for outcome, verdict in table.items() if outcome not in ("silent", "unreachable", "rang_out")):
+            times.append(bounds["progress"]["latest"])
+            if hunt_after_ringing:
+                times.append(bounds["ring"]["latest"])
+        if table["rang_out"] in leading_on:
+            times.append(bounds["ring"]["latest"])
+        return max(times, default=0)
+
+    return longest(verdicts.NEXT_TARGET), longest(verdicts.NEXT_TARGET, verdicts.NEXT_TRUNK)
+
+
+def _worst(costs: dict[str, tuple[int, tuple[float, float]]]) -> dict[str, Any]:
+    """The worst time until the last trunk is asked. A mark may make any trunk the last one, so the cheapest is left out."""
+    seconds = {}
+    for name, (asked, (to_target, to_trunk)) in costs.items():
+        seconds[name] = ((asked - 1) * to_target if asked else 0) + to_trunk if to_target else to_trunk
+    last = min(reversed(seconds), key=seconds.__getitem__) if seconds else None
+    parts = [
+        f"{name} {asked} x {to_trunk:g}" if asked > 1 and to_target == to_trunk else f"{name} {seconds[name]:g}"
+        for name, (asked, (to_target, to_trunk)) in costs.items()
+        if name != last
+    ]
+    return {"seconds": round(sum(seconds.values()) - seconds[last], 3) if last else 0, "sum": " + ".join(parts) or "0"}
+
+
+def _check_worst(plan: dict[str, Any], limit: float, where: str, problems: list[str], warnings: list[str]) -> None:
+    worst = plan["worst_post_dial_delay"]
+    if worst["seconds"] <= limit:
+        return
+    text = f"{where}: the last trunk may be asked only after {worst['seconds']:g} seconds ({worst['sum']}), more than max_post_dial_delay {limit:g}"
+    if plan["emergency"]:
+        warnings.append(f"{text}; an emergency route may")
+    else:
+        problems.append(f"{text}; lower no_progress_timeout or max_targets, remove a trunk, or raise max_post_dial_delay")
+
+
+def _shared_fate(trunks: list[dict[str, Any]]) -> Iterable[str]:
+    for one, other in combinations(trunks, 2):
+        for key in ("carrier", "site"):
+            if one[key] and one[key] == other[key]:
+                yield f"trunks '{one['name']}' and '{other['name']}' share the {key} '{one[key]}': they can fail together"
+        shared = sorted({t["address"] for t in one["targets"]} & {t["address"] for t in other["targets"]})
+        if shared:
+            yield f"trunks '{one['name']}' and '{other['name']}' share the address {', '.join(shared)}: they fail together"
+
+
+class _Tables:
+    """Verdict tables by name; equal ones are kept once."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, dict[str, str]] = {}
+
+    def name_of(self, *overrides: dict) -> str:
+        """The name of the table in which the later overrides win over the earlier ones and the defaults."""
+        merged = dict(verdicts.DEFAULTS)
+        for override in overrides:
+            merged.update(verdicts.parse_overrides(override)[0])
+        table = {str(outcome): verdict for outcome, verdict in merged.items()}
+        for name, known in self.by_name.items():
+            if known == table:
+                return name
+        name = f"table-{len(self.by_name) + 1}"
+        self.by_name[name] = table
+        return name
+
+
+# --- addresses ---------------------------------------------------------------------------
+
+
+def _port(server: dict[str, Any], trunk: dict[str, Any]) -> int:
+    return server["port"] or DEFAULT_PORTS[trunk["transport"]]
+
+
+def _split_address(text: str) -> tuple[str, int | None]:
+    """"198.18.1.10", "198.18.1.10:5070", "2001:db8::1" or "[2001:db8::1]:5060" as (address, port or None)."""
+    if text.startswith("["):
+        address, _sep, port = text[1:].partition("]")
+        return address, int(port[1:]) if port else None
+    address, _sep, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
+    return address, int(port) if port else None
+
+
+def _is_address(text: str) -> bool:
+    if text.startswith("[") or text.count(":") == 1:
+        text = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+    return netaddr.valid_ipv4(text, netaddr.INET_PTON) or netaddr.valid_ipv6(text)
+
+
+def _family(address: str) -> str:
+    return f"ipv{netaddr.IPAddress(address).version}"
