@@ -1,0 +1,125 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: asterisk_conf_info
+short_description: What in an operator's Asterisk configuration would clash with the trunks
+version_added: "0.1.0"
+description:
+  - Reads C(pjsip.conf) and C(manager.conf), and the files they include, and reports what the collection must not write twice.
+  - The collection's own folder, C(siptrunk) in O(directory), is left out. Missing files hold nothing.
+author:
+  - siptrunk.failover contributors (@siptrunk)
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+options:
+  directory:
+    description: Asterisk's configuration directory.
+    type: path
+    default: /etc/asterisk
+  pjsip_sections:
+    description: Names of the sections that the collection writes to C(pjsip.conf).
+    type: list
+    elements: str
+    default: []
+  transports:
+    description: The PJSIP transports that it makes, by protocol; each a mapping with C(bind).
+    type: dict
+    default: {}
+  timer_t1:
+    description: SIP timer T1 that the plan needs, in milliseconds (RFC 3261 section 17.1.1.1).
+    type: int
+    required: true
+  timer_b:
+    description: SIP timer B that the plan needs, in milliseconds.
+    type: int
+    required: true
+  manager_user:
+    description: Name of the manager user that it writes to C(manager.conf).
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Look for clashes
+  siptrunk.failover.asterisk_conf_info:
+    pjsip_sections: [acme, acme.1]
+    transports:
+      udp:
+        bind: 0.0.0.0:5060
+    timer_t1: 100
+    timer_b: 6400
+    manager_user: siptrunk
+  register: found
+"""
+
+RETURN = r"""
+clashes:
+  description: What would clash, each a sentence with file, line and mend.
+  returned: always
+  type: list
+  elements: str
+system:
+  description: Whether the operator has a section of C(type=system) of their own.
+  returned: always
+  type: bool
+manager_general:
+  description: Whether C(manager.conf) has a section C([general]).
+  returned: always
+  type: bool
+manager_enabled:
+  description: Whether it enables the manager interface.
+  returned: always
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import pjsip_clashes, read_sections
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            directory=dict(type="path", default="/etc/asterisk"),
+            pjsip_sections=dict(type="list", elements="str", default=[]),
+            transports=dict(type="dict", default={}),
+            timer_t1=dict(type="int", required=True),
+            timer_b=dict(type="int", required=True),
+            manager_user=dict(type="str", required=True),
+        ),
+        supports_check_mode=True,
+    )
+    params = module.params
+    own = params["directory"] + "/siptrunk"
+    pjsip = read_sections(params["directory"], "pjsip.conf", skip=own)
+    manager = read_sections(params["directory"], "manager.conf", skip=own)
+    timers = {"timer_t1": params["timer_t1"], "timer_b": params["timer_b"]}
+    clashes = list(pjsip_clashes(pjsip, set(params["pjsip_sections"]), params["transports"], timers))
+    clashes.extend(
+        "%s line %d: the manager user [%s] is taken; set asterisk_ami_username to another name."
+        % (section["file"], section["line"], section["name"])
+        for section in manager
+        if section["name"] == params["manager_user"]
+    )
+    general = [section for section in manager if section["name"] == "general"]
+    module.exit_json(
+        changed=False,
+        clashes=clashes,
+        system=any(section["options"].get("type") == "system" and not section["template"] for section in pjsip),
+        manager_general=bool(general),
+        manager_enabled=any(section["options"].get("enabled", "").lower() in ("yes", "true", "y", "t", "1", "on") for section in general),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from engines import ENGINES
+from harness import Lab, wait_until
+
+
+@pytest.fixture(scope="session")
+def lab():
+    return Lab()
+
+
+@pytest.fixture(scope="session")
+def engine_name():
+    return os.environ.get("SIPTRUNK_ENGINE", "asterisk")
+
+
+@pytest.fixture(scope="session")
+def engine(lab, engine_name):
+    return ENGINES[engine_name](lab)
+
+
+@pytest.fixture(scope="session")
+def plan(engine):
+    return engine.plan()
+
+
+@pytest.fixture
+def healthy(lab, engine):
+    """All carriers answer, and the engine knows it."""
+
+    def settle():
+        lab.reset()
+        engine.forget()
+        wait_until(lambda: all(engine.reachable().values()), 20, "every target reachable")
+        wait_until(lambda: engine.active_calls() == 0, 20, "no call left over")
+
+    settle()
+    yield
+    settle()

@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the contract's tests look into each engine. The only place of tests/contract/ that knows one."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from harness import podman
+
+
+@dataclass
+class Asterisk:
+    """An Asterisk that the role configured."""
+
+    container: str
+    config: str = "/etc/asterisk/siptrunk"
+    records_file: str = "/var/log/asterisk/siptrunk-cdr.jsonl"
+
+    def command(self, text: str) -> str:
+        """What the command line interface answers."""
+        return podman(self.container, ["asterisk", "-rx", text])
+
+    def plan(self) -> dict:
+        """The plan that was deployed."""
+        return json.loads(podman(self.container, ["cat", f"{self.config}/plan.json"]))
+
+    def records(self) -> list[dict]:
+        """One record for each call so far."""
+        return [json.loads(line) for line in podman(self.container, ["cat", self.records_file], check=False).splitlines()]
+
+    def forget(self) -> None:
+        """Forget which targets are cooling down."""
+        names = re.findall(r"(SIPTRUNK_COOL_[^=\s]+)=", self.command("dialplan show globals"))
+        for name in names:
+            self.command(f"dialplan set global {name} 0")
+
+    def reachable(self) -> dict[str, bool]:
+        """By target id: what the probes say. Targets that are not probed count as reachable."""
+        rows = re.findall(r"Contact: +(\S+?)/\S+ +\S+ +(\w+)", self.command("pjsip list contacts"))
+        return {target: status != "Unavail" for target, status in rows}
+
+    def active_calls(self) -> int:
+        """Channels that are up now."""
+        return int(self.command("core show channels count").split()[0])
+
+
+# Cases of the contract that an engine cannot keep: {(engine, case name): reason}. Anything else that fails is a failure.
+EXCEPTIONS: dict[tuple[str, str], str] = {}
+
+ENGINES = {"asterisk": lambda lab: Asterisk(lab.container("pbx"))}
