@@ -1,10 +1,10 @@
-#!/usr/bin/env python3
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A SIP carrier that does as it is told, over UDP and TCP on one port (RFC 3261).
 
-What it is told stands in <state-dir>/control.json, read anew for each request:
+What it is told stands in <state-dir>/control.json, over what is usual for it in usual.json; both
+are read anew for each request:
 
     invite    {"do": BEHAVIOUR, ...}; default {"do": "answer", "ring": 0.2}
     options   status code, or "silent"; default 200
@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -120,11 +121,11 @@ class Carrier:
     # --- what it is told, what it tells ---------------------------------------------------
 
     def control(self) -> dict:
-        try:
-            with open(os.path.join(self.state_dir, "control.json"), encoding="utf-8") as stream:
-                return {**DEFAULTS, **json.load(stream)}
-        except (OSError, ValueError):
-            return dict(DEFAULTS)
+        told = dict(DEFAULTS)
+        for name in ("usual.json", "control.json"):
+            with contextlib.suppress(OSError, ValueError), open(os.path.join(self.state_dir, name), encoding="utf-8") as stream:
+                told.update(json.load(stream))
+        return told
 
     def log(self, direction: str, peer: Peer, text: str, retrans: bool = False) -> None:
         message = Request(text)
@@ -361,12 +362,12 @@ class Udp(asyncio.DatagramProtocol):
     def connection_made(self, transport) -> None:
         self.transport = transport
 
-    def datagram_received(self, data: bytes, address: tuple) -> None:
+    def datagram_received(self, data: bytes, addr: tuple) -> None:
         def send(message: bytes) -> None:
             if not self.transport.is_closing():
-                self.transport.sendto(message, address)
+                self.transport.sendto(message, addr)
 
-        self.carrier.receive(data, Peer("udp", address, send))
+        self.carrier.receive(data, Peer("udp", addr, send))
 
 
 def main() -> None:

@@ -43,11 +43,10 @@ class Carrier:
 
     name: str
     container: str
-    defaults: dict = field(default_factory=dict)
 
     def tell(self, **control: object) -> None:
         """Say what to do from the next request on; what is not named is as usual (see lab/carrier.py)."""
-        text = json.dumps({**self.defaults, **control})
+        text = json.dumps(control)
         podman(self.container, ["sh", "-c", f"cat > {STATE_DIR}/.control && mv {STATE_DIR}/.control {STATE_DIR}/control.json"], text)
 
     def wire(self, since: float = 0.0) -> list[dict]:
@@ -98,24 +97,24 @@ def parse_messages(text: str) -> list[tuple[float, str, str]]:
 def call_result(number: str, messages: list[tuple[float, str, str]]) -> CallResult:
     """One call, from the messages of its caller."""
     started = next((moment for moment, way, text in messages if way == "tx" and text.startswith("INVITE")), 0.0)
-    provisionals, code, answered, ended_by = [], None, None, None
+    provisionals: list[tuple[float, int]] = []
+    code, final, answered, ended_by = None, None, None, None
     for moment, way, text in messages:
         if way == "rx" and text.startswith("SIP/2.0 ") and _method(text) == "INVITE":
             status = int(text.split()[1])
             if status < 200:
                 provisionals.append((moment - started, status))
             elif code is None:
-                code = status
+                code, final = status, moment - started
                 answered = moment - started if status == 200 else None
                 ended_by = None if status == 200 else "failure"
-                final = moment - started
         elif way == "tx" and text.startswith("CANCEL"):
             ended_by = "cancel"
         elif text.startswith("BYE ") and ended_by is None:
             ended_by = "caller" if way == "tx" else "callee"
     if any(way == "tx" and text.startswith("CANCEL") for _moment, way, text in messages):
         ended_by = "cancel"
-    heard = [moment for moment, status in provisionals if status > 100] + ([final] if code is not None else [])
+    heard = [moment for moment, status in provisionals if status > 100] + ([final] if final is not None else [])
     return CallResult(number, started, code, min(heard, default=None), answered, provisionals, ended_by, messages)
 
 

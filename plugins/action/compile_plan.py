@@ -11,12 +11,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import netaddr
 import yaml
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import resolver
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.model import ModelError, read_model
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.plan import Question, compile_plan, questions
 
@@ -27,6 +26,10 @@ _SPEC = Path(__file__).parents[2] / "roles" / "plan" / "meta" / "argument_specs.
 def _spec() -> dict[str, Any]:
     """The shape of the model, from the one place where it is written down."""
     return yaml.safe_load(_SPEC.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+
+
+class _NoAnswer(Exception):
+    """Names could not be looked up at all; the message says why."""
 
 
 class ActionModule(ActionBase):
@@ -48,7 +51,9 @@ class ActionModule(ActionBase):
             count = len(error.problems)
             text = "\n".join(f"- {problem}" for problem in error.problems)
             title = "The model has a mistake" if count == 1 else f"The model has {count} mistakes"
-            raise AnsibleActionFail(f"{title}; nothing was changed.\n{text}") from None
+            return {"failed": True, "msg": f"{title}; nothing was changed.\n{text}"}
+        except _NoAnswer as error:
+            return {"failed": True, "msg": f"{error}. Nothing was changed."}
         return {"changed": False, "plan": plan, "warnings": warnings + plan["warnings"]}
 
     def _resolve(self, asked: list[Question], task_vars: dict[str, Any], warnings: list[str]) -> dict[Question, dict[str, Any]]:
@@ -73,18 +78,18 @@ class ActionModule(ActionBase):
             return said["results"]
         if "dnspython" in said.get("msg", ""):
             return None
-        raise AnsibleActionFail(f"The domains of the trunks could not be looked up from the host: {said.get('msg')}")
+        raise _NoAnswer(f"The domains of the trunks could not be looked up from the host: {said.get('msg')}")
 
     def _resolve_from_here(
         self, names: list[str], transport: str, task_vars: dict[str, Any], warnings: list[str]
     ) -> list[dict[str, Any]]:
         said = self._execute_module(module_name="ansible.legacy.slurp", module_args={"src": "/etc/resolv.conf"}, task_vars=task_vars)
         if said.get("failed"):
-            raise AnsibleActionFail(f"The host's name servers are unknown: {said.get('msg')}")
+            raise _NoAnswer(f"The host's name servers are unknown: {said.get('msg')}")
         nameservers = resolver.nameservers_of(base64.b64decode(said["content"]).decode("utf-8", "replace"))
-        reachable = [server for server in nameservers if not netaddr.IPAddress(server.partition("%")[0]).is_loopback()]
+        reachable = [server for server in nameservers if not addresses.is_loopback(server)]
         if not reachable:
-            raise AnsibleActionFail(
+            raise _NoAnswer(
                 f"The host has no dnspython, and its name servers ({', '.join(nameservers) or 'none'}) answer only on the host; "
                 "install it there: the package python3-dnspython (Debian) or python3-dns (Red Hat)"
             )
@@ -94,4 +99,4 @@ class ActionModule(ActionBase):
         try:
             return resolver.resolve(names, transport=transport, nameservers=reachable)
         except resolver.ResolverMissing as error:
-            raise AnsibleActionFail(f"Neither the host nor the controller can look up names: {error}; install dnspython on either") from error
+            raise _NoAnswer(f"Neither the host nor the controller can look up names: {error}; install dnspython on either") from error

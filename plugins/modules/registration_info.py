@@ -36,9 +36,15 @@ options:
     type: str
     required: true
   password:
-    description: The secret of that section. It does not cross the wire, a digest of it does.
+    description:
+      - The secret of that section. It does not cross the wire, a digest of it does.
+      - Give this or O(password_file).
     type: str
-    required: true
+  password_file:
+    description:
+      - A file on the managed host that holds the secret, so that it need not leave the host. The role
+        P(siptrunk.failover.asterisk#role) keeps one.
+    type: path
   names:
     description:
       - Only the registrations with these names. One that does not exist is an error.
@@ -92,7 +98,7 @@ EXAMPLES = r"""
 - name: Which trunks are registered?
   siptrunk.failover.registration_info:
     username: siptrunk
-    password: "{{ ami_secret }}"
+    password_file: /etc/asterisk/siptrunk/ami.secret
   register: result
 
 - name: Say so when one is not
@@ -179,6 +185,15 @@ def check_options(params):
             raise ValueError("%s: %s is not a number of seconds of %s or more" % (option, params[option], lowest))
 
 
+def read_password(path):
+    """The first line of a file. Errors: ValueError that names the option."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.readline().strip()
+    except (OSError, ValueError) as exc:
+        raise ValueError("password_file: %s" % exc) from None
+
+
 def wait_for(look, state, timeout, interval):
     """Look until every registration is in ``state``, or ``timeout`` seconds are over, at least once.
 
@@ -220,7 +235,8 @@ def main():
             "host": {"type": "str", "default": "127.0.0.1"},
             "port": {"type": "int", "default": 5038},
             "username": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
+            "password": {"type": "str", "no_log": True},
+            "password_file": {"type": "path", "no_log": False},
             "names": {"type": "list", "elements": "str", "default": []},
             "trunks": {"type": "list", "elements": "str", "default": []},
             "state": {"type": "str", "choices": list(registration.STATES)},
@@ -228,6 +244,8 @@ def main():
             "interval": {"type": "float", "default": 1},
             "connect_timeout": {"type": "float", "default": 5},
         },
+        mutually_exclusive=[("password", "password_file")],
+        required_one_of=[("password", "password_file")],
         supports_check_mode=True,
     )
     params = module.params
@@ -240,6 +258,9 @@ def main():
         }
 
     try:
+        if params["password_file"]:
+            params["password"] = read_password(params["password_file"])
+            module.no_log_values.add(params["password"])
         check_options(params)
         client = ami.AmiClient(
             params["host"], params["port"], params["username"], params["password"],

@@ -14,16 +14,16 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import netaddr
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.siptrunk.failover.plugins.plugin_utils import patterns, verdicts
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses, patterns, verdicts
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _HOST = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.?")
 _USER = re.compile(r"[A-Za-z0-9+._~!*'()&=$/@%-]+")
 _DIGITS = re.compile(r"[0-9*#+]*")
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]+)?")
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 # key: (least, most, unit); wherever the key stands in the model
@@ -73,6 +73,8 @@ def read_model(spec: dict[str, Any], trunks: Any, routes: Any, policy: Any) -> d
     {"trunks": [...], "routes": [...], "policy": {...}}; route["trunks"] becomes a list of
     groups, each a list of {"name", "weight"}. Raises ModelError.
     """
+    if addresses.MISSING:
+        raise ModelError([addresses.MISSING])
     problems: list[str] = []
     read_trunks = _read_list(spec, "siptrunk_trunks", trunks, problems)
     read_routes = _read_list(spec, "siptrunk_routes", routes, problems)
@@ -134,13 +136,25 @@ def _check_shape(options: dict[str, Any], item: dict[str, Any], prefix: str) -> 
         if options[key].get("no_log") and value is not None and not isinstance(value, str):
             yield f"{path}: expected a string, got {_kind(value)}; put it in quotes"
         yield from _check_strings(path, value)
-        known = options[key].get("options")
-        if known and isinstance(value, dict):
-            yield from _check_shape(known, value, f"{path}.")
-        elif known and isinstance(value, list):
-            for index, entry in enumerate(value):
-                if isinstance(entry, dict):
-                    yield from _check_shape(known, entry, f"{path}[{index}].")
+        if value is None and options[key].get("default") is not None:
+            yield f"{path}: expected a value, got nothing; give one, or remove the key"
+        elif options[key].get("type") in ("int", "float") and value is not None and not _NUMBER.fullmatch(str(value)):
+            got = repr(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else _kind(value)
+            yield f"{path}: expected a number, got {got}"
+        elif "options" in options[key] and value is not None:
+            yield from _check_nested(options[key], value, path)
+
+
+def _check_nested(option: dict[str, Any], value: Any, path: str) -> Iterator[str]:
+    """Mappings inside an item; Ansible's validator, which comes next, trips over what is none."""
+    if option["type"] == "list" and not isinstance(value, list):
+        yield f"{path}: expected a list, got {_kind(value)}"
+        return
+    for where, entry in [(path, value)] if option["type"] == "dict" else [(f"{path}[{index}]", entry) for index, entry in enumerate(value)]:
+        if isinstance(entry, dict):
+            yield from _check_shape(option["options"], entry, f"{where}.")
+        else:
+            yield f"{where}: expected a mapping, got {_kind(entry)}"
 
 
 def _check_strings(path: str, value: Any) -> Iterator[str]:
@@ -193,7 +207,8 @@ def _check_values(item: dict[str, Any]) -> Iterator[str]:
         if key in RANGES:
             least, most, unit = RANGES[key]
             if not least <= value <= most:
-                yield f"{key} {value:g}: expected {least:g} to {most:g}{' ' + unit if unit else ''}"
+                shown = value if isinstance(value, int) else f"{value:g}"
+                yield f"{key} {shown}: expected {least:g} to {most:g}{' ' + unit if unit else ''}"
         elif key in _FORMS:
             form, expected = _FORMS[key]
             for text in value if isinstance(value, list) else [value]:
@@ -221,7 +236,7 @@ def _check_trunk(trunk: dict[str, Any]) -> Iterator[str]:
     if 0 < trunk["probe"]["interval"] < trunk["probe"]["timeout"]:
         yield f"probe: timeout {trunk['probe']['timeout']:g}: expected at most the interval, {trunk['probe']['interval']:g} seconds"
     for network in trunk["inbound_from"]:
-        if not _is_network(network):
+        if not addresses.is_network(network):
             yield f"inbound_from '{network}': expected an address or a network, such as 198.18.1.0/24"
 
 
@@ -229,12 +244,13 @@ def _check_hostport(key: str, text: str, port_allowed: bool) -> Iterator[str]:
     host, _sep, port = text.rpartition(":") if port_allowed and re.search(r"^[^:]+:[^:]*$|\]:", text) else (text, "", "")
     if port_allowed and _sep and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         yield f"{key} '{text}': port '{port}': expected 1 to 65535"
-    if not _is_address(host.strip("[]")) and not _HOST.fullmatch(host):
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not addresses.is_address(bare) and not _HOST.fullmatch(host):
         yield f"{key} '{text}': expected a host name or an address{', and at the most a port' if port_allowed else ''}"
 
 
 def _read_route(route: dict[str, Any], known: set[str]) -> Iterator[str]:
-    if not route["trunks"]:
+    if not route["trunks"] or [] in route["trunks"]:
         yield "trunks: expected at least one trunk, the first to be asked first"
     groups, seen = [], set()
     for entry in route["trunks"]:
@@ -281,18 +297,6 @@ def _check_patterns(routes: list[dict[str, Any]]) -> Iterator[str]:
             other = seen.setdefault(positions, (route["name"], pattern))
             if other != (route["name"], pattern) or route["match"].count(pattern) > 1:
                 yield f"{where}: pattern '{pattern}' matches the same numbers as '{other[1]}' of route '{other[0]}'; remove one"
-
-
-def _is_address(text: str) -> bool:
-    return netaddr.valid_ipv4(text, netaddr.INET_PTON) or netaddr.valid_ipv6(text)
-
-
-def _is_network(text: str) -> bool:
-    try:
-        netaddr.IPNetwork(text)
-    except (netaddr.AddrFormatError, ValueError):
-        return False
-    return True
 
 
 # --- naming ------------------------------------------------------------------------------

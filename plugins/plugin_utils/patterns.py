@@ -15,7 +15,7 @@ import re
 
 DIALABLE = "0123456789*#+"
 _SETS = {"X": frozenset("0123456789"), "Z": frozenset("123456789"), "N": frozenset("23456789")}
-_WILDCARDS = {".": f"[{re.escape(DIALABLE)}]+", "!": f"[{re.escape(DIALABLE)}]*"}
+_WILDCARDS = {".": f"[{DIALABLE}]+", "!": f"[{DIALABLE}]*"}
 
 
 class PatternError(ValueError):
@@ -81,15 +81,16 @@ def to_regex(positions: tuple[frozenset[str] | str, ...]) -> str:
         if isinstance(position, str):
             parts.append(_WILDCARDS[position])
         elif len(position) == 1:
-            parts.append(re.escape(next(iter(position))))
+            (digit,) = position
+            parts.append(f"\\{digit}" if digit in "*+" else digit)
         else:
             parts.append(f"[{_ranges(position)}]")
     return f"^{''.join(parts)}$"
 
 
 def _ranges(digits: frozenset[str]) -> str:
-    """The inside of a bracket expression; digits in a row as a range."""
+    """The inside of a bracket expression, where POSIX takes a backslash for itself; digits in a row as a range."""
     numbers = "".join(sorted(digits & frozenset("0123456789")))
-    others = "".join(re.escape(char) for char in sorted(digits - frozenset(numbers)))
+    others = "".join(sorted(digits - frozenset(numbers)))
     in_a_row = len(numbers) > 2 and numbers in "0123456789"
     return (f"{numbers[0]}-{numbers[-1]}" if in_a_row else numbers) + others

@@ -30,10 +30,8 @@ from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import Any
 
-import netaddr
-
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses, patterns, verdicts
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import capabilities as can
-from ansible_collections.siptrunk.failover.plugins.plugin_utils import patterns, verdicts
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.model import ModelError
 
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
@@ -44,7 +42,7 @@ Question = tuple[str, str]
 
 def questions(model: dict[str, Any]) -> list[Question]:
     """What has to be resolved before the model can be compiled, sorted; addresses are left out."""
-    return sorted({(name, trunk["transport"]) for trunk in model["trunks"] for name in _names(trunk) if not _is_address(name)})
+    return sorted({(name, trunk["transport"]) for trunk in model["trunks"] for name in _names(trunk) if not addresses.split_address(name)})
 
 
 def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, answers: dict[Question, dict[str, Any]]) -> dict[str, Any]:
@@ -95,7 +93,7 @@ def _trunk(
     targets = _targets(trunk, capabilities, answers, where, problems, warnings)
     interval = trunk["probe"]["interval"]
     domain = (trunk["domain"] or "").rstrip(".") or None
-    sources = netaddr.IPSet([*trunk["inbound_from"], *(target["address"] for target in targets)])
+    sources = addresses.address_set([*trunk["inbound_from"], *(target["address"] for target in targets)])
     return {
         **{key: trunk[key] for key in ("name", "carrier", "site", "transport", "from_user", "caller_id")},
         **{key: trunk[key] for key in ("codecs", "digits", "max_channels")},
@@ -103,7 +101,7 @@ def _trunk(
         "from_domain": trunk["from_domain"] or (domain and domain.rpartition(":")[0] or domain),
         "account": trunk["username"]
         and {"username": trunk["username"], "auth_username": trunk["auth_username"] or trunk["username"], "realm": trunk["realm"]},
-        "inbound": {"from": [str(network) for network in sources.iter_cidrs()], "context": trunk["inbound_context"]},
+        "inbound": {"from": addresses.cidrs(sources), "context": trunk["inbound_context"]},
         "probe": {
             "interval": can.effective(capabilities, "probe_interval", interval)["effective"] if interval else 0,
             "timeout": can.effective(capabilities, "probe_timeout", trunk["probe"]["timeout"])["effective"],
@@ -125,7 +123,7 @@ def _names(trunk: dict[str, Any]) -> list[str]:
     """What stands for the trunk in DNS, each as RFC 3263 takes it: a name, or name:port."""
     if trunk["domain"]:
         return [trunk["domain"]]
-    return [f"{server['host']}:{_port(server, trunk)}" if not _is_address(server["host"]) else server["host"] for server in trunk["servers"]]
+    return [f"{server['host']}:{_port(server, trunk)}" if not addresses.is_address(server["host"]) else server["host"] for server in trunk["servers"]]
 
 
 def _targets(
@@ -139,8 +137,8 @@ def _targets(
     found: list[dict[str, Any]] = []
     for index, name in enumerate(_names(trunk)):
         server = trunk["servers"][index] if trunk["servers"] else None
-        if _is_address(name):
-            host, port = _split_address(name)
+        if literal := addresses.split_address(name):
+            host, port = literal
             port = port or (_port(server, trunk) if server else DEFAULT_PORTS[trunk["transport"]])
             answer = {"targets": [{"host": host, "address": host, "port": port, "priority": 0, "weight": 0}], "errors": []}
         else:
@@ -153,10 +151,11 @@ def _targets(
         for target in answer["targets"]:
             found.append({**target, **({"priority": server["priority"], "weight": server["weight"]} if server else {})})
 
-    usable = [target for target in found if _family(target["address"]) in capabilities["address_families"]]
+    usable = [target for target in found if addresses.family(target["address"]) in capabilities["address_families"]]
     if found and not usable:
-        problems.append(f"{where}: all its addresses are outside {' and '.join(capabilities['address_families'])}, which is what {capabilities['engine']} uses here")
-    usable.sort(key=lambda t: (t["priority"], -t["weight"], t["host"], netaddr.IPAddress(t["address"]), t["port"]))
+        families = " and ".join(capabilities["address_families"])
+        problems.append(f"{where}: none of its addresses is {families}, which is what {capabilities['engine']} uses; give servers with such addresses")
+    usable.sort(key=lambda t: (t["priority"], -t["weight"], t["host"], addresses.sort_key(t["address"]), t["port"]))
     unique = {(target["address"], target["port"]): target for target in reversed(usable)}
     ordered = [target for target in usable if unique[target["address"], target["port"]] is target]
     return [
@@ -167,7 +166,7 @@ def _targets(
             "port": target["port"],
             "priority": target["priority"],
             "weight": target["weight"],
-            "family": _family(target["address"]),
+            "family": addresses.family(target["address"]),
         }
         for number, target in enumerate(ordered, start=1)
     ]
@@ -175,16 +174,16 @@ def _targets(
 
 def _claim_inbound(trunks: list[dict[str, Any]]) -> Iterable[str]:
     """Let each source address belong to one trunk; say which trunks had to share."""
-    claimed: list[tuple[str, netaddr.IPSet]] = []
+    claimed: list[tuple[str, Any]] = []
     for trunk in sorted(trunks, key=lambda item: item["name"]):
-        own = netaddr.IPSet(trunk["inbound"]["from"])
+        own = addresses.address_set(trunk["inbound"]["from"])
         for name, taken in claimed:
             if shared := own & taken:
-                cidrs = ", ".join(str(cidr) for cidr in shared.iter_cidrs())
-                yield f"trunks '{name}' and '{trunk['name']}' both receive calls from {cidrs}: those calls count as '{name}'"
+                both = ", ".join(addresses.cidrs(shared))
+                yield f"trunks '{name}' and '{trunk['name']}' both receive calls from {both}: those calls count as '{name}'"
                 own -= taken
         claimed.append((trunk["name"], own))
-        trunk["inbound"]["from"] = [str(cidr) for cidr in own.iter_cidrs()]
+        trunk["inbound"]["from"] = addresses.cidrs(own)
 
 
 # --- routes ------------------------------------------------------------------------------
@@ -329,27 +328,5 @@ class _Tables:
         return name
 
 
-# --- addresses ---------------------------------------------------------------------------
-
-
 def _port(server: dict[str, Any], trunk: dict[str, Any]) -> int:
     return server["port"] or DEFAULT_PORTS[trunk["transport"]]
-
-
-def _split_address(text: str) -> tuple[str, int | None]:
-    """"198.18.1.10", "198.18.1.10:5070", "2001:db8::1" or "[2001:db8::1]:5060" as (address, port or None)."""
-    if text.startswith("["):
-        address, _sep, port = text[1:].partition("]")
-        return address, int(port[1:]) if port else None
-    address, _sep, port = text.partition(":") if text.count(":") == 1 else (text, "", "")
-    return address, int(port) if port else None
-
-
-def _is_address(text: str) -> bool:
-    if text.startswith("[") or text.count(":") == 1:
-        text = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-    return netaddr.valid_ipv4(text, netaddr.INET_PTON) or netaddr.valid_ipv6(text)
-
-
-def _family(address: str) -> str:
-    return f"ipv{netaddr.IPAddress(address).version}"

@@ -75,7 +75,7 @@ def parse_overrides(overrides: dict) -> tuple[dict[int | str, str], list[str]]:
         elif len(text) == 3 and text[0] in "3456" and text[1:] == "xx":
             base = int(text[0]) * 100
             classes.update({code: verdict for code in range(base, base + 100) if code not in ALWAYS_FINAL})
-        elif text.isascii() and text.isdigit() and int(text) in CODES:
+        elif len(text) == 3 and text.isascii() and text.isdigit() and int(text) in CODES:
             code = int(text)
             if code in ALWAYS_FINAL and verdict != FINAL:
                 problems.append(f"verdict of {code}: always final ({_why(code)}); remove this line")

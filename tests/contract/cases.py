@@ -89,6 +89,7 @@ ACME_ANSWERS = (Attempt("acme", "acme1", 200, "final"),)
 CASES = (
     Case("healthy", (Call(NANP, ACME_ANSWERS), Call(INTL, (Attempt("beta", "beta1", 200, "final"),)))),
     Case("healthy_over_tcp", (Call(TIE_LINE, (Attempt("beta-tcp", "beta1", 200, "final"),)),)),
+    Case("credentials", (Call(NANP, ACME_ANSWERS, faults={host: {"invite_auth": True} for host in BOTH_ACME}),)),
     Case("503", (Call(INTL, _failing(503, "next_target"), faults={"beta1": code(503)}),)),
     Case("500", (Call(INTL, _failing(500, "next_target"), faults={"beta1": code(500)}),)),
     Case(

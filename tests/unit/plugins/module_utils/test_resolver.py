@@ -635,6 +635,6 @@ def test_silent_domains_do_not_hold_up_the_others(serve):
 def test_many_domains_of_a_slow_name_server(serve):
     script, domains = {}, [f"d{index}.example" for index in range(100)]
     for domain in domains:
-        script.update(by_srv(domain, f"1 0 5060 a.{domain}.", f"2 0 5060 b.{domain}.", **host(f"a.{domain}"), **host(f"b.{domain}")))
+        script.update(by_srv(domain, f"1 0 5060 a.{domain}.", f"2 0 5060 b.{domain}.", **(host(f"a.{domain}") | host(f"b.{domain}"))))
     results = ask(serve(script, delay=0.05), *domains)
     assert [(result["ok"], len(result["targets"]), result["errors"]) for result in results] == [(True, 2, [])] * 100

@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The converged PBX, looked at from outside by pytest-testinfra."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+LAB = os.environ.get("SIPTRUNK_LAB", "asterisk")
+SECRET_PARTS = ('only"password', r"only\"password")  # of the lab's carrier account
+
+testinfra_hosts = [f"podman://siptrunk-{LAB}-pbx"]
+
+
+def test_service_runs_and_is_enabled(host):
+    service = host.service("asterisk")
+    assert service.is_running
+    assert service.is_enabled
+
+
+@pytest.mark.parametrize("socket", ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060", "tcp://127.0.0.1:5038"])
+def test_listens(host, socket):
+    assert host.socket(socket).is_listening
+
+
+def test_manager_interface_is_on_loopback_only(host):
+    listening = [line.split()[3] for line in host.check_output("ss -Hltn").splitlines() if line.split()[3].endswith(":5038")]
+    assert listening == ["127.0.0.1:5038"]
+
+
+@pytest.mark.parametrize("name", ["pjsip.conf", "extensions.conf", "manager.conf", "plan.json"])
+def test_own_files_are_not_for_everybody(host, name):
+    file = host.file(f"/etc/asterisk/siptrunk/{name}")
+    assert (file.user, file.group, file.mode) == ("root", "asterisk", 0o640)
+
+
+def test_the_generated_password_is_for_root_alone(host):
+    file = host.file("/etc/asterisk/siptrunk/ami.secret")
+    assert (file.user, file.mode) == ("root", 0o600)
+    assert len(file.content_string) == 32
+
+
+@pytest.mark.parametrize("name", ["pjsip.conf", "extensions.conf"])
+def test_the_operators_files_gain_one_include_and_nothing_else(host, name):
+    lines = host.file(f"/etc/asterisk/{name}").content_string.splitlines()
+    assert lines[0].startswith("; The operator's own file")
+    assert [line for line in lines if "siptrunk/" in line] == [f"#include siptrunk/{name}"]
+    assert host.file(f"/etc/asterisk/{name}").mode == 0o644
+
+
+def test_secrets_are_in_no_log_and_no_world_readable_file(host):
+    for part in SECRET_PARTS:
+        assert host.run(f"grep -rlF '{part}' /var/log /tmp /root 2>/dev/null").stdout == ""
+        found = host.run(f"grep -rlF '{part}' /etc /var/lib/asterisk /var/spool/asterisk 2>/dev/null").stdout.split()
+        assert all(host.file(path).mode & 0o007 == 0 for path in found)
+    assert host.run("grep -rlF 'only\"password' /etc/asterisk/siptrunk").stdout.split() == ["/etc/asterisk/siptrunk/pjsip.conf"]
+
+
+def test_no_plan_object_is_refused_by_asterisk(host):
+    log = host.run("grep -aE 'ERROR|WARNING' /var/log/asterisk/messages.log").stdout
+    # the package starts Asterisk before the role has written what the operator's file includes
+    early = "tries to include nonexistent context 'siptrunk-outbound'"
+    assert [line for line in log.splitlines() if ("siptrunk" in line or "sorcery" in line) and early not in line] == []
+
+
+def test_the_effective_timers_are_the_plans(host):
+    settings = host.check_output("asterisk -rx 'pjsip show settings'")
+    assert "timer_b                     : 6400" in settings
+    assert "timer_t1                    : 100" in settings

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""IP addresses and networks, by netaddr. The one place that imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+try:
+    import netaddr
+except ImportError:
+    netaddr = None
+
+MISSING = None if netaddr else "The controller has no netaddr, which checks addresses; install it: pip install netaddr"
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address, without port or brackets."""
+    return netaddr.valid_ipv4(text, netaddr.INET_PTON) or netaddr.valid_ipv6(text)
+
+
+def is_network(text: str) -> bool:
+    """Whether `text` is an address or a network in CIDR notation."""
+    try:
+        netaddr.IPNetwork(text)
+    except (netaddr.AddrFormatError, ValueError):
+        return False
+    return True
+
+
+def is_loopback(text: str) -> bool:
+    """Whether the address `text` answers on its own host alone."""
+    return netaddr.IPAddress(text.partition("%")[0]).is_loopback()
+
+
+def split_address(text: str) -> tuple[str, int | None] | None:
+    """"198.18.1.10", "198.18.1.10:5070", "2001:db8::1" or "[2001:db8::1]:5060" as (address, port or None); None for a name."""
+    if text.startswith("["):
+        address, _bracket, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif text.count(":") == 1:
+        address, _colon, port = text.partition(":")
+    else:
+        address, port = text, ""
+    return (address, int(port) if port else None) if is_address(address) else None
+
+
+def family(address: str) -> str:
+    """ipv4 or ipv6."""
+    return f"ipv{netaddr.IPAddress(address).version}"
+
+
+def sort_key(address: str) -> tuple[int, int]:
+    """Addresses in numeric order, IPv4 first."""
+    parsed = netaddr.IPAddress(address)
+    return parsed.version, int(parsed)
+
+
+def address_set(networks: Iterable[str]) -> netaddr.IPSet:
+    """A set of addresses that can be united, cut and subtracted."""
+    return netaddr.IPSet(networks)
+
+
+def cidrs(addresses: netaddr.IPSet) -> list[str]:
+    """The set as the fewest networks, in order."""
+    return [str(network) for network in addresses.iter_cidrs()]

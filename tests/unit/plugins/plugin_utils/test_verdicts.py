@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The decision table, written out a second time and compared code by code."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import verdicts
+
+REST = "every other code of the class"
+
+# (row of the decision table, codes, verdict); a row with REST takes what no other row names
+ROWS = (
+    ("the target fails", {408, 500, 502, 503, 504, 580}, "next_target"),
+    ("the carrier does not speak it", {501, 505, 513}, "next_trunk"),
+    ("the account is at fault", {401, 402, 403, 407}, "next_trunk"),
+    ("the media or the identity is refused", {415, 488, 606, 429, 436, 437, 438}, "next_trunk"),
+    ("the number is wrong", {404, 410, 484, 485, 604}, "final"),
+    ("the callee cannot be reached", {480, 433}, "final"),
+    ("a loop", {482, 483}, "final"),
+    ("busy", {486, 600}, "final"),
+    ("the caller hung up", {487}, "final"),
+    ("a human or a policy said no", {603, 607, 608}, "final"),
+    (f"3xx, {REST}", set(range(300, 400)), "next_trunk"),
+    (f"4xx, {REST}", set(range(400, 500)), "next_trunk"),
+    (f"5xx, {REST}", set(range(500, 600)), "next_target"),
+    (f"6xx, {REST}", set(range(600, 700)), "final"),
+)
+NAMED = set().union(*(codes for row, codes, _verdict in ROWS if REST not in row))
+WITHOUT_CODE = {"silent": "next_target", "unreachable": "next_target", "no_progress": "next_trunk", "rang_out": "final"}
+NEVER_CHANGED = {482, 483, 486, 487} | set(range(600, 700)) - {604, 606}
+
+
+@pytest.mark.parametrize(("codes", "verdict"), [pytest.param(codes - (NAMED if REST in row else set()), verdict, id=row) for row, codes, verdict in ROWS])
+def test_row(codes, verdict):
+    assert {code: verdicts.DEFAULTS[code] for code in codes} == dict.fromkeys(codes, verdict)
+    assert {code: verdicts.default_verdict(code) for code in codes} == dict.fromkeys(codes, verdict)
+
+
+def test_every_code_and_outcome_has_one_verdict():
+    named = [code for row, codes, _verdict in ROWS if REST not in row for code in codes]
+    assert len(named) == len(set(named)), "a code stands in two rows of this test"
+    assert set(verdicts.DEFAULTS) == {*range(300, 700), *WITHOUT_CODE}
+    assert set(verdicts.DEFAULTS.values()) == {"next_target", "next_trunk", "final"}
+
+
+@pytest.mark.parametrize(("outcome", "verdict"), WITHOUT_CODE.items())
+def test_outcome_without_a_code(outcome, verdict):
+    assert verdicts.DEFAULTS[outcome] == verdict
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        pytest.param({}, {}, id="nothing"),
+        pytest.param({480: "next_trunk"}, {480: "next_trunk"}, id="code"),
+        pytest.param({"480": "next_trunk"}, {480: "next_trunk"}, id="code in quotes"),
+        pytest.param({"silent": "next_trunk", "RANG_OUT": "next_trunk"}, {"silent": "next_trunk", "rang_out": "next_trunk"}, id="outcomes"),
+        pytest.param({604: "next_trunk", 606: "final"}, {604: "next_trunk", 606: "final"}, id="6xx that may change"),
+        pytest.param({486: "final"}, {486: "final"}, id="always final, and so it says"),
+        pytest.param({"5xx": "final"}, dict.fromkeys(range(500, 600), "final"), id="class"),
+        pytest.param({"3XX": "final"}, dict.fromkeys(range(300, 400), "final"), id="class in capitals"),
+        pytest.param(
+            {500: "next_target", "5xx": "final", 503: "next_trunk"},
+            {**dict.fromkeys(range(500, 600), "final"), 500: "next_target", 503: "next_trunk"},
+            id="a code wins over its class, wherever it stands",
+        ),
+        pytest.param({"4xx": "next_trunk"}, dict.fromkeys(set(range(400, 500)) - NEVER_CHANGED, "next_trunk"), id="4xx spares what never changes"),
+        pytest.param({"6xx": "next_trunk"}, {604: "next_trunk", 606: "next_trunk"}, id="6xx spares what never changes"),
+    ],
+)
+def test_overrides(written, read):
+    assert verdicts.parse_overrides(written) == (read, [])
+
+
+def test_always_final_is_what_the_table_calls_final_always():
+    assert verdicts.ALWAYS_FINAL == NEVER_CHANGED
+
+
+@pytest.mark.parametrize("verdict", ["next_target", "next_trunk"])
+def test_always_final_cannot_be_changed(verdict):
+    for code in NEVER_CHANGED:
+        (problem,) = verdicts.parse_overrides({code: verdict})[1]
+        assert problem.startswith(f"verdict of {code}: always final (") and problem.endswith("); remove this line")
+
+
+KEYS = "expected a SIP code from 300 to 699, a class such as 5xx, or one of silent, unreachable, no_progress, rang_out"
+VERDICTS = "expected one of next_target, next_trunk, final"
+
+
+@pytest.mark.parametrize(
+    ("written", "problems"),
+    [
+        pytest.param({486: "next_trunk"}, ["verdict of 486: always final (the callee is busy); remove this line"], id="busy"),
+        pytest.param({487: "next_trunk"}, ["verdict of 487: always final (the caller hung up); remove this line"], id="hung up"),
+        pytest.param({482: "next_trunk"}, ["verdict of 482: always final (a loop: asking again feeds it); remove this line"], id="loop"),
+        pytest.param({603: "next_trunk"}, ["verdict of 603: always final (a person or a policy said no); remove this line"], id="declined"),
+        pytest.param({200: "final"}, [f"verdicts key '200': {KEYS}"], id="2xx"),
+        pytest.param({700: "final"}, [f"verdicts key '700': {KEYS}"], id="7xx"),
+        pytest.param({"2xx": "final"}, [f"verdicts key '2xx': {KEYS}"], id="class 2xx"),
+        pytest.param({"50x": "final"}, [f"verdicts key '50x': {KEYS}"], id="half a class"),
+        pytest.param({"busy": "final"}, [f"verdicts key 'busy': {KEYS}"], id="unknown outcome"),
+        pytest.param({"٤٨٠": "final"}, [f"verdicts key '٤٨٠': {KEYS}"], id="digits of another script"),
+        pytest.param({True: "final"}, [f"verdicts key 'true': {KEYS}"], id="bool"),
+        pytest.param({"4" * 5000: "final"}, [f"verdicts key '{'4' * 5000}': {KEYS}"], id="number too long for int()"),
+        pytest.param({480: "retry"}, [f"verdict 'retry' of 480: {VERDICTS}"], id="unknown verdict"),
+        pytest.param({480: None}, [f"verdict None of 480: {VERDICTS}"], id="no verdict"),
+        pytest.param({480: ["final"]}, [f"verdict ['final'] of 480: {VERDICTS}"], id="list for verdict"),
+        pytest.param({480: "retry", 99: "final"}, [f"verdict 'retry' of 480: {VERDICTS}", f"verdicts key '99': {KEYS}"], id="two at once"),
+    ],
+)
+def test_problems(written, problems):
+    assert verdicts.parse_overrides(written)[1] == problems
