@@ -17,7 +17,7 @@ test: setup ## every check (PARTS="unit molecule-plan" for some)
 	@lab/run python tests/run.py $(PARTS)
 
 bench: setup ## measure post-dial delay, beside the classic guide's dialplan
-	@lab/run python lab/bench.py
+	@lab/run python lab/bench/bench.py
 
 clean: lab-down ## remove the lab, its images and tools
 	@lab/run sh -c 'podman system reset --force' > /dev/null 2>&1 || true

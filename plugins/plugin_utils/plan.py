@@ -56,17 +56,20 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
     warnings: list[str] = []
     tables = _Tables()
 
-    trunks = [_trunk(trunk, capabilities, answers, problems, warnings) for trunk in model["trunks"]]
-    by_name = {trunk["name"]: (trunk, settings) for trunk, settings in zip(trunks, model["trunks"], strict=True)}
-    routes = [_route(route, by_name, model["policy"], capabilities, tables, problems, warnings) for route in model["routes"]]
+    # by name, so that the order in which the user wrote them changes nothing, not even the names of tables
+    settings = sorted(model["trunks"], key=lambda trunk: trunk["name"])
+    trunks = [_trunk(trunk, capabilities, answers, problems, warnings) for trunk in settings]
+    by_name = {trunk["name"]: (trunk, given) for trunk, given in zip(trunks, settings, strict=True)}
+    in_order = sorted(model["routes"], key=lambda route: route["name"])
+    routes = [_route(route, by_name, model["policy"], capabilities, tables, problems, warnings) for route in in_order]
     if problems:
         raise ModelError(problems)
     unused = sorted(set(by_name) - {member["name"] for route in routes for group in route["trunks"] for member in group})
     warnings.extend(f"trunk '{name}' stands in no route: no call leaves through it" for name in unused)
     warnings.extend(_claim_inbound(trunks))
     return {
-        "trunks": sorted(trunks, key=lambda trunk: trunk["name"]),
-        "routes": sorted(routes, key=lambda route: route["name"]),
+        "trunks": trunks,
+        "routes": routes,
         "verdicts": tables.by_name,
         "no_response_timeout": can.effective(capabilities, "no_response_timeout", model["policy"]["no_response_timeout"]),
         "warnings": warnings,
@@ -175,7 +178,7 @@ def _targets(
 def _claim_inbound(trunks: list[dict[str, Any]]) -> Iterable[str]:
     """Let each source address belong to one trunk; say which trunks had to share."""
     claimed: list[tuple[str, Any]] = []
-    for trunk in sorted(trunks, key=lambda item: item["name"]):
+    for trunk in trunks:
         own = addresses.address_set(trunk["inbound"]["from"])
         for name, taken in claimed:
             if shared := own & taken:

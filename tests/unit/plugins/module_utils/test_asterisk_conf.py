@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An operator's configuration files, read as Asterisk reads them, and what of them would clash."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import pjsip_clashes, read_sections
+
+TIMERS = {"timer_t1": 100, "timer_b": 6400}
+UDP = {"udp": {"bind": "0.0.0.0:5060"}}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write files by name, then read pjsip.conf."""
+
+    def write_and_read(skip="", **files):
+        for name, text in files.items():
+            path = tmp_path / (name.replace("__", "/") + ".conf")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return read_sections(str(tmp_path), "pjsip.conf", skip=str(tmp_path / skip) if skip else "")
+
+    return write_and_read
+
+
+def options(sections):
+    return [(section["name"], section["options"]) for section in sections]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", [], id="empty"),
+        pytest.param("a = 1\n", [], id="an option without a section"),
+        pytest.param("[one]\ntype=aor\n\n[two]\ntype = endpoint\n", [("one", {"type": "aor"}), ("two", {"type": "endpoint"})], id="sections"),
+        pytest.param("[one]\n  Type  =>  aor  \n", [("one", {"type": "aor"})], id="spaces, capitals and =>"),
+        pytest.param("[one]\ncontact=sip:198.18.1.1?a=b\n", [("one", {"contact": "sip:198.18.1.1?a=b"})], id="= in a value"),
+        pytest.param("[one]\ntype=aor\ntype=endpoint\n", [("one", {"type": "endpoint"})], id="the last value counts"),
+        pytest.param("[one]\r\ntype=aor\r\n", [("one", {"type": "aor"})], id="CRLF"),
+        pytest.param("[one] ; the first\ntype=aor ; what it is\n;bind=x\n", [("one", {"type": "aor"})], id="comments"),
+        pytest.param("[one]\ncontact=sip:198.18.1.1\\;lr ; c\n", [("one", {"contact": "sip:198.18.1.1\\;lr"})], id="an escaped semicolon is no comment"),
+        pytest.param(";--\n[one]\n--;\n[two]\na=1\n", [("two", {"a": "1"})], id="a comment over several lines"),
+        pytest.param("[one]\na=;-- 2 --;1\n", [("one", {"a": "1"})], id="a comment inside a line"),
+        pytest.param(";---\n[one]\na=1\n;--- --;\n", [("one", {"a": "1"})], id=";--- is a comment of one line"),
+        pytest.param("[base](!)\na=1\nb=1\n[one](base)\nb=2\n", [("base", {"a": "1", "b": "1"}), ("one", {"a": "1", "b": "2"})], id="template"),
+        pytest.param(
+            "[x](!)\na=1\n[y](!,x)\nb=2\n[one](y)\n",
+            [("x", {"a": "1"}), ("y", {"a": "1", "b": "2"}), ("one", {"a": "1", "b": "2"})],
+            id="a template of a template",
+        ),
+        pytest.param("[x]\na=1\n[y](!)\na=2\n[one]( x , y )\n", [("x", {"a": "1"}), ("y", {"a": "2"}), ("one", {"a": "2"})], id="two bases"),
+        pytest.param(
+            "[x](!)\na=1\n[y](!)\na=2\n[one](y,x)\n",
+            [("x", {"a": "1"}), ("y", {"a": "2"}), ("one", {"a": "1"})],
+            id="two bases, the later one named wins",
+            marks=pytest.mark.xfail(strict=True, reason="bases are applied in the order of the file, not of the list"),
+        ),
+        pytest.param(
+            "[one]\na=1\n[one](+)\nb=2\n",
+            [("one", {"a": "1", "b": "2"})],
+            id="(+) adds to the section",
+            marks=pytest.mark.xfail(strict=True, reason="(+) makes a second section"),
+        ),
+        pytest.param(
+            "[one]\na=1\n;-- never closed\n[two]\nb=2\n",
+            [("one", {"a": "1"})],
+            id="a comment that never ends",
+            marks=pytest.mark.xfail(strict=True, reason="only its first line is taken for a comment"),
+        ),
+    ],
+)
+def test_sections(read, text, expected):
+    assert options(read(pjsip=text)) == expected
+
+
+def test_file_line_and_template(read, tmp_path):
+    sections = read(pjsip="; one\n;--\n two\n--;\n[base](!)\n[one](base)\n#include more.conf\n", more="\n[two]\n")
+    assert [(section["name"], section["file"], section["line"], section["template"]) for section in sections] == [
+        ("base", str(tmp_path / "pjsip.conf"), 5, True),
+        ("one", str(tmp_path / "pjsip.conf"), 6, False),
+        ("two", str(tmp_path / "more.conf"), 2, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["#include more.conf", '#include "more.conf"', "#include <more.conf>", "#tryinclude more.conf", "#include mor*.conf", "  #include more.conf ; x"]
+)
+def test_includes(read, line):
+    assert [section["name"] for section in read(pjsip=f"[one]\n{line}\n[three]\n", more="[two]\n")] == ["one", "two", "three"]
+
+
+def test_includes_in_a_folder_in_order_and_from_the_configuration_directory(read):
+    sections = read(pjsip="#include pjsip.d/*.conf\n", pjsip_d="", **{"pjsip.d__b": "[b]\n#include pjsip.d/deep/c.conf\n", "pjsip.d__a": "[a]\n", "pjsip.d__deep__c": "[c]\n"})
+    assert [section["name"] for section in sections] == ["a", "b", "c"]
+
+
+def test_an_absolute_include(read, tmp_path):
+    assert [section["name"] for section in read(pjsip=f"#include {tmp_path}/more.conf\n", more="[two]\n")] == ["two"]
+
+
+def test_a_missing_file_and_a_missing_include(read, tmp_path):
+    assert read_sections(str(tmp_path), "pjsip.conf") == []
+    assert options(read(pjsip="#include gone.conf\n[one]\n")) == [("one", {})]
+
+
+def test_a_file_that_includes_itself_ends(read):
+    assert {section["name"] for section in read(pjsip="[one]\n#include pjsip.conf\n")} == {"one"}
+
+
+def test_our_own_folder_is_left_out(read):
+    files = {"pjsip": "[one]\n#include siptrunk/pjsip.conf\n#include siptrunk-more/x.conf\n", "siptrunk__pjsip": "[acme]\n", "siptrunk-more__x": "[two]\n"}
+    assert [section["name"] for section in read(skip="siptrunk", **files)] == ["one", "two"]
+
+
+@pytest.mark.xfail(strict=True, reason="an included file starts without the sections that came before it")
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        pytest.param("[one]\n#include more.conf\n", "type=transport\n", id="options of the section that includes"),
+        pytest.param("[base](!)\ntype=transport\n#include more.conf\n", "[one](base)\n", id="a template from the file that includes"),
+    ],
+)
+def test_an_included_file_goes_on_where_the_other_left_off(read, text, more):
+    assert options(read(pjsip=text, more=more))[-1] == ("one", {"type": "transport"})
+
+
+def test_bytes_that_are_no_text_do_no_harm(tmp_path):
+    (tmp_path / "pjsip.conf").write_bytes(b"[one]\ncallerid=\xff\xfe\n[two]\n")
+    assert [section["name"] for section in read_sections(str(tmp_path), "pjsip.conf")] == ["one", "two"]
+
+
+# --- clashes -------------------------------------------------------------------------------
+
+
+def clashes(read, text, transports=None, **files):
+    sections = read(pjsip=text, **files)
+    return list(pjsip_clashes(sections, {"acme", "acme.1"}, UDP if transports is None else transports, TIMERS))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[office]\ntype=endpoint\n", id="an endpoint of another name"),
+        pytest.param("[acme](!)\n[x](!)\ntype=system\n[y](!)\ntype=transport\n", id="templates make nothing"),
+        pytest.param("[sys]\ntype=system\ntimer_t1=100\ntimer_b=6400\n", id="the very timers"),
+        pytest.param("[udp]\ntype=transport\nprotocol=udp\nbind=0.0.0.0:5070\n", id="another port"),
+        pytest.param("[tcp]\ntype=transport\nprotocol=tcp\nbind=0.0.0.0:5060\n", id="a protocol that we do not use"),
+        pytest.param("[global]\ntype=global\nuser_agent=x\n", id="global"),
+    ],
+)
+def test_no_clash(read, text):
+    assert clashes(read, text) == []
+
+
+NAMED = "has the name of a trunk; rename the trunk or the section."
+TIMED = "sets the timers of SIP; only one section may. Write timer_b=6400, timer_t1=100 there, or remove the section."
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "name", "problem"),
+    [
+        pytest.param("[acme]\ntype=endpoint\n", 1, "acme", NAMED, id="a trunk's name"),
+        pytest.param("\n[acme.1]\ntype=aor\n", 2, "acme.1", NAMED, id="a target's name"),
+        pytest.param("[sys]\ntype=system\n", 1, "sys", TIMED, id="system without timers"),
+        pytest.param("[sys]\ntype=system\ntimer_t1=500\ntimer_b=6400\n", 1, "sys", TIMED, id="system with another timer"),
+        pytest.param("[x](!)\ntype=system\n[sys](x)\n", 3, "sys", TIMED, id="system by template"),
+    ],
+)
+def test_clash(read, tmp_path, text, line, name, problem):
+    assert clashes(read, text) == [f"{tmp_path}/pjsip.conf line {line}: [{name}] {problem}"]
+
+
+@pytest.mark.parametrize(
+    ("bind", "ours"),
+    [("0.0.0.0:5060", "0.0.0.0:5060"), ("0.0.0.0", "0.0.0.0:5060"), ("[::]:5060", "0.0.0.0"), ("198.18.1.1:5070", "0.0.0.0:5070"), ("[2001:db8::1]", "0.0.0.0")],
+)
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_a_transport_on_our_port(read, tmp_path, bind, ours, protocol):
+    text = f"[mine]\ntype=transport\nprotocol={protocol}\nbind={bind}\n"
+    assert clashes(read, text, {protocol: {"bind": ours}}) == [
+        f"{tmp_path}/pjsip.conf line 1: [mine] listens on the same {protocol} port as the trunks' own transport. "
+        f"Set asterisk_transports.{protocol}.name to 'mine' to use it, or another bind."
+    ]
+
+
+def test_udp_is_the_protocol_of_a_transport_that_names_none(read):
+    assert len(clashes(read, "[mine]\ntype=transport\nbind=0.0.0.0:5060\n")) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="(+) makes a second section")
+def test_timers_added_later(read):
+    assert clashes(read, "[sys]\ntype=system\n[sys](+)\ntimer_t1=100\ntimer_b=6400\n") == []
+
+
+def test_all_clashes_at_once_with_their_files(read, tmp_path):
+    found = clashes(read, "#include a.conf\n[sys]\ntype=system\n", a="[acme]\n")
+    assert [clash.split(":")[0] for clash in found] == [f"{tmp_path}/a.conf line 1", f"{tmp_path}/pjsip.conf line 2"]

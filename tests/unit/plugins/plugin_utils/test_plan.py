@@ -1,0 +1,639 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of small models, every figure worked by hand."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+import json
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan, verdicts
+
+HERE = Path(plan.__file__).parent
+SPEC_FILE = HERE.parents[1] / "roles" / "plan" / "meta" / "argument_specs.yml"
+SPEC = yaml.safe_load(SPEC_FILE.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+SECRET = 's3cret;"\\x'
+
+
+def target(host, address, priority=10, weight=50, port=5060):
+    return {"host": host, "address": address, "port": port, "priority": priority, "weight": weight, "family": f"ipv{6 if ':' in address else 4}"}
+
+
+def answer(*targets, errors=()):
+    """A result of plugins/module_utils/resolver.py."""
+    problems = [{"kind": kind, "name": name, "message": message} for kind, name, message in errors]
+    return {"domain": "", "transport": "udp", "source": "srv", "targets": list(targets), "ttl": 300, "errors": problems, "ok": not errors}
+
+
+GW1 = target("gw1.acme.example", "198.18.1.10", 10)
+GW2 = target("gw2.acme.example", "198.18.1.11", 20)
+ANSWERS = {
+    ("sip.acme.example", "udp"): answer(GW2, GW1),
+    ("gw1.beta.example:5060", "udp"): answer(target("gw1.beta.example", "198.18.2.10", 0, 0)),
+}
+ACME = {
+    "name": "acme",
+    "carrier": "acme",
+    "site": "nyc1",
+    "domain": "sip.acme.example",
+    "username": "pbx-100",
+    "password": SECRET,
+    "register": True,
+}
+BETA = {"name": "beta", "carrier": "beta", "site": "lax1", "servers": [{"host": "gw1.beta.example", "priority": 1, "weight": 2}]}
+NANP = {"name": "nanp", "match": ["_1NXXNXXXXXX", "_911"], "trunks": ["acme", "beta"]}
+FLOOR = {"settings": {"no_response_timeout": {"floor": 6.4, "step": 0.064, "scope": "host"}}}
+
+
+def trunk(name, number, targets=1, **more):
+    """A trunk of so many targets at 198.18.`number`.0/24."""
+    return {"name": name, "servers": [{"host": f"198.18.{number}.{host}", "priority": host} for host in range(1, targets + 1)], **more}
+
+
+def compile_model(trunks=(ACME, BETA), routes=(NANP,), policy=None, capabilities=None, answers=None):
+    checked = model.read_model(SPEC, list(trunks), list(routes), policy or {})
+    return plan.compile_plan(checked, capabilities, ANSWERS if answers is None else answers)
+
+
+def problems_of(**kwargs):
+    with pytest.raises(model.ModelError) as error:
+        compile_model(**kwargs)
+    return error.value.problems
+
+
+def simple(*trunks, route=None, **kwargs):
+    """The only route of a plan over `trunks`, asked in order."""
+    route = {"name": "all", "match": ["_X."], "trunks": [item["name"] for item in trunks], **(route or {})}
+    return compile_model(trunks, [route], **kwargs)["routes"][0]
+
+
+# --- the whole -----------------------------------------------------------------------------
+
+
+def test_questions():
+    checked = model.read_model(SPEC, [BETA, {**ACME, "transport": "tcp"}, {**ACME, "name": "other"}, trunk("literal", 3)], [NANP], {})
+    assert plan.questions(checked) == [("gw1.beta.example:5060", "udp"), ("sip.acme.example", "tcp"), ("sip.acme.example", "udp")]
+
+
+def test_two_trunks():
+    def bound(seconds, kept=None):
+        return {"asked": seconds, "effective": kept or seconds, "latest": kept or seconds}
+
+    compiled = compile_model(policy={"no_response_timeout": 4}, capabilities=FLOOR)
+    targets = [
+        {"id": "acme.1", **GW1},
+        {"id": "acme.2", **GW2},
+    ]
+    bounds = {"silence": bound(4, 6.4), "progress": bound(10), "ring": bound(60)}
+    assert compiled == {
+        "trunks": [
+            {
+                "name": "acme",
+                "carrier": "acme",
+                "site": "nyc1",
+                "transport": "udp",
+                "domain": "sip.acme.example",
+                "from_domain": "sip.acme.example",
+                "from_user": None,
+                "caller_id": None,
+                "codecs": ["alaw", "ulaw"],
+                "digits": {"strip": 0, "prepend": ""},
+                "max_channels": 0,
+                "account": {"username": "pbx-100", "auth_username": "pbx-100", "realm": None},
+                "inbound": {"from": ["198.18.1.10/31"], "context": None},
+                "probe": {"interval": 30, "timeout": 3, "alive_on": "any"},
+                "targets": targets,
+                "registrations": [{"name": "acme", **targets[0]}],
+            },
+            {
+                "name": "beta",
+                "carrier": "beta",
+                "site": "lax1",
+                "transport": "udp",
+                "domain": None,
+                "from_domain": None,
+                "from_user": None,
+                "caller_id": None,
+                "codecs": ["alaw", "ulaw"],
+                "digits": {"strip": 0, "prepend": ""},
+                "max_channels": 0,
+                "account": None,
+                "inbound": {"from": ["198.18.2.10/32"], "context": None},
+                "probe": {"interval": 30, "timeout": 3, "alive_on": "any"},
+                "targets": [{"id": "beta.1", **target("gw1.beta.example", "198.18.2.10", 1, 2)}],
+                "registrations": [],
+            },
+        ],
+        "routes": [
+            {
+                "name": "nanp",
+                "match": [
+                    {"pattern": "_1NXXNXXXXXX", "regex": "^1[2-9][0-9][0-9][2-9][0-9][0-9][0-9][0-9][0-9][0-9]$"},
+                    {"pattern": "_911", "regex": "^911$"},
+                ],
+                "emergency": False,
+                "trunks": [[{"name": "acme", "weight": 50}], [{"name": "beta", "weight": 50}]],
+                "max_attempts": 3,
+                "max_targets": 2,
+                "cool_down": 30,
+                "hunt_after_ringing": False,
+                "attempts": [
+                    {"trunk": "acme", "target": "acme.1", "bounds": bounds, "verdicts": "table-1"},
+                    {"trunk": "acme", "target": "acme.2", "bounds": bounds, "verdicts": "table-1"},
+                    {"trunk": "beta", "target": "beta.1", "bounds": bounds, "verdicts": "table-1"},
+                ],
+                "worst_post_dial_delay": {"seconds": 20, "sum": "acme 2 x 10"},
+            }
+        ],
+        "verdicts": {"table-1": {str(outcome): verdict for outcome, verdict in verdicts.DEFAULTS.items()}},
+        "no_response_timeout": bound(4, 6.4),
+        "warnings": [],
+    }
+
+
+def test_the_plan_is_json_without_any_password():
+    compiled = compile_model(trunks=[ACME, {**BETA, "username": "u", "password": "hunter2", "realm": "r"}])
+    text = json.dumps(compiled)
+    assert json.loads(text) == compiled
+    assert "s3cret" not in text and "hunter2" not in text and "password" not in text
+
+
+def test_the_same_model_gives_the_same_plan_in_whatever_order_it_is_written():
+    trunks = [ACME, BETA, trunk("gamma", 3, 2, verdicts={480: "next_trunk"}, inbound_from=["198.18.2.0/24"]), trunk("unused", 4)]
+    routes = [NANP, {**NANP, "name": "intl", "match": ["_00."], "trunks": ["gamma", "acme"]}, {**NANP, "name": "a", "match": ["1"], "verdicts": {404: "next_trunk"}}]
+    answers = {question: {**found, "targets": found["targets"][::-1]} for question, found in ANSWERS.items()}
+    expected = json.dumps(compile_model(trunks, routes), sort_keys=True)
+    for shuffled, others in itertools.product(itertools.permutations(trunks), itertools.permutations(routes)):
+        assert json.dumps(compile_model(shuffled, others, answers=answers), sort_keys=True) == expected
+
+
+def test_compiling_leaves_the_model_as_it_was():
+    checked = model.read_model(SPEC, [ACME, BETA], [NANP], {})
+    before = copy.deepcopy((checked, ANSWERS))
+    assert plan.compile_plan(checked, None, ANSWERS) == plan.compile_plan(checked, None, ANSWERS)
+    assert (checked, ANSWERS) == before
+
+
+# --- targets -------------------------------------------------------------------------------
+
+
+def targets_of(found, capabilities=None):
+    return compile_model([ACME], [{**NANP, "trunks": ["acme"]}], answers={("sip.acme.example", "udp"): answer(*found)}, capabilities=capabilities)["trunks"][0]["targets"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param([target("a", "198.18.1.2", 20), target("b", "198.18.1.1", 10)], ["198.18.1.1", "198.18.1.2"], id="priority"),
+        pytest.param([target("a", "198.18.1.1", 10, 0), target("b", "198.18.1.2", 10, 9)], ["198.18.1.2", "198.18.1.1"], id="then weight, heaviest first"),
+        pytest.param([target("b", "198.18.1.1"), target("a", "198.18.1.2")], ["198.18.1.2", "198.18.1.1"], id="then host"),
+        pytest.param([target("a", "198.18.1.10"), target("a", "198.18.1.9")], ["198.18.1.9", "198.18.1.10"], id="then address, as a number"),
+        pytest.param([target("a", "198.18.1.1", 10), target("b", "198.18.1.1", 20)], ["198.18.1.1"], id="one address once"),
+        pytest.param([target("a", "198.18.1.1", port=5060), target("a", "198.18.1.1", port=5070)], ["198.18.1.1", "198.18.1.1"], id="two ports are two targets"),
+        pytest.param([target("a", "2001:db8::1", 1), target("a", "198.18.1.1", 2)], ["2001:db8::1", "198.18.1.1"], id="both families"),
+    ],
+)
+def test_targets(found, expected):
+    for shuffled in (found, found[::-1]):
+        targets = targets_of(shuffled)
+        assert [item["address"] for item in targets] == expected
+        assert [item["id"] for item in targets] == [f"acme.{number}" for number in range(1, len(expected) + 1)]
+
+
+def test_of_equal_addresses_the_first_by_priority_stays():
+    assert [item["host"] for item in targets_of([target("late", "198.18.1.1", 20), target("early", "198.18.1.1", 10)])] == ["early"]
+
+
+def test_servers_keep_the_users_priorities_and_ports():
+    beta = {
+        "name": "beta",
+        "servers": [
+            {"host": "gw1.beta.example", "port": 5070, "priority": 30, "weight": 7},
+            {"host": "198.18.2.11", "priority": 20},
+            {"host": "[2001:db8::2]", "port": 5061},
+        ],
+    }
+    answers = {("gw1.beta.example:5070", "udp"): answer(target("gw1.beta.example", "198.18.2.10", 0, 0, port=5070))}
+    compiled = compile_model([beta], [{**NANP, "trunks": ["beta"]}], answers=answers)
+    assert [(t["host"], t["address"], t["port"], t["priority"], t["weight"], t["family"]) for t in compiled["trunks"][0]["targets"]] == [
+        ("2001:db8::2", "2001:db8::2", 5061, 10, 50, "ipv6"),
+        ("198.18.2.11", "198.18.2.11", 5060, 20, 50, "ipv4"),
+        ("gw1.beta.example", "198.18.2.10", 5070, 30, 7, "ipv4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("domain", "transport", "expected"),
+    [
+        ("198.18.1.10", "udp", ("198.18.1.10", 5060)),
+        ("198.18.1.10", "tls", ("198.18.1.10", 5061)),
+        ("198.18.1.10:5070", "tcp", ("198.18.1.10", 5070)),
+        ("2001:db8::1", "udp", ("2001:db8::1", 5060)),
+        ("[2001:db8::1]", "udp", ("2001:db8::1", 5060)),
+        ("[2001:db8::1]:5070", "udp", ("2001:db8::1", 5070)),
+    ],
+)
+def test_a_domain_that_is_an_address_needs_no_name_server(domain, transport, expected):
+    literal = {"name": "literal", "domain": domain, "transport": transport}
+    compiled = compile_model([literal], [{**NANP, "trunks": ["literal"]}], answers={})
+    assert [(item["address"], item["port"]) for item in compiled["trunks"][0]["targets"]] == [expected]
+
+
+def test_registrations():
+    def names(register):
+        return [(item["name"], item["address"]) for item in compile_model([{**ACME, "register": register}, BETA])["trunks"][0]["registrations"]]
+
+    assert names(False) == []
+    assert names(True) == [("acme", "198.18.1.10")]
+    assert names("each") == [("acme.1", "198.18.1.10"), ("acme.2", "198.18.1.11")]
+
+
+@pytest.mark.parametrize(
+    ("change", "from_domain"),
+    [
+        ({}, "sip.acme.example"),
+        ({"domain": "sip.acme.example.:5060"}, "sip.acme.example."),
+        ({"from_domain": "pbx.example"}, "pbx.example"),
+        pytest.param({"domain": "2001:db8::1"}, "2001:db8::1", marks=pytest.mark.xfail(strict=True, reason="an IPv6 address is cut at its last colon")),
+        pytest.param({"domain": "[2001:db8::1]"}, "[2001:db8::1]", marks=pytest.mark.xfail(strict=True, reason="an IPv6 address is cut at its last colon")),
+    ],
+)
+def test_from_domain(change, from_domain):
+    answers = {**ANSWERS, ("sip.acme.example.:5060", "udp"): answer(GW1)}
+    assert compile_model([{**ACME, **change}], [{**NANP, "trunks": ["acme"]}], answers=answers)["trunks"][0]["from_domain"] == from_domain
+
+
+GONE = ("nxdomain", "sip.acme.example", "sip.acme.example does not exist")
+
+
+def test_dns_without_targets():
+    answers = {**ANSWERS, ("sip.acme.example", "udp"): answer(errors=[GONE, ("timeout", "x", "no answer")])}
+    assert problems_of(answers=answers) == [
+        "trunk 'acme': domain 'sip.acme.example' leads to no address: sip.acme.example does not exist; no answer; correct the name, or give servers"
+    ]
+
+
+def test_dns_without_targets_for_a_server():
+    answers = {**ANSWERS, ("gw1.beta.example:5060", "udp"): answer(errors=[("nxdomain", "gw1.beta.example", "gw1.beta.example does not exist")])}
+    assert problems_of(answers=answers) == [
+        "trunk 'beta': server 'gw1.beta.example:5060' leads to no address: gw1.beta.example does not exist; correct the name, or give servers"
+    ]
+
+
+def test_dns_in_part():
+    answers = {**ANSWERS, ("sip.acme.example", "udp"): answer(GW1, errors=[("timeout", "gw2.acme.example", "gw2.acme.example: no answer in 5 s")])}
+    compiled = compile_model(answers=answers)
+    assert compiled["warnings"] == ["trunk 'acme': 'sip.acme.example' resolves in part: gw2.acme.example: no answer in 5 s"]
+    assert [item["id"] for item in compiled["trunks"][0]["targets"]] == ["acme.1"]
+
+
+# --- bounds --------------------------------------------------------------------------------
+
+
+def bounds_of(policy, settings=None, route=None, **trunk_settings):
+    attempt = simple(trunk("acme", 1, **trunk_settings), route=route, policy=policy, capabilities={"settings": settings or {}})["attempts"][0]
+    return {name: tuple(bound[key] for key in ("asked", "effective", "latest")) for name, bound in attempt["bounds"].items()}
+
+
+@pytest.mark.parametrize(
+    ("policy", "settings", "expected"),
+    [
+        pytest.param({}, {}, {"silence": (4, 4, 4), "progress": (10, 10, 10), "ring": (60, 60, 60)}, id="defaults, an engine without limits"),
+        pytest.param(
+            {"no_response_timeout": 7, "no_progress_timeout": 8.2, "ring_timeout": 30.5},
+            {
+                "no_response_timeout": {"floor": 6.4, "step": 0.064},
+                "no_progress_timeout": {"step": 1, "slack": 1},
+                "ring_timeout": {"step": 0.5, "floor": 45},
+            },
+            {"silence": (7, 7.04, 7.04), "progress": (8.2, 9, 10), "ring": (30.5, 45, 45)},
+            id="floor, step and slack of each",
+        ),
+        pytest.param(
+            {"no_progress_timeout": 5},
+            {"no_response_timeout": {"floor": 6.4}},
+            {"silence": (4, 5, 5), "progress": (5, 5, 5), "ring": (60, 60, 60)},
+            id="a shorter bound for progress ends silence too",
+        ),
+        pytest.param(
+            {"no_progress_timeout": 6},
+            {"no_response_timeout": {"floor": 6.4}, "no_progress_timeout": {"slack": 1}},
+            {"silence": (4, 6.4, 6.4), "progress": (6, 6, 7), "ring": (60, 60, 60)},
+            id="but only if it acts first at the latest",
+        ),
+    ],
+)
+def test_bounds(policy, settings, expected):
+    assert bounds_of(policy, settings) == expected
+
+
+def test_bounds_of_the_trunk_win_over_the_routes_and_those_over_the_policys():
+    policy = {"ring_timeout": 40, "no_progress_timeout": 20}
+    assert bounds_of(policy)["ring"][0] == 40
+    assert bounds_of(policy, route={"ring_timeout": 41})["ring"][0] == 41
+    assert bounds_of(policy, route={"ring_timeout": 41}, ring_timeout=42)["ring"][0] == 42
+    assert bounds_of(policy, route={"no_progress_timeout": 21}, no_progress_timeout=22)["progress"][0] == 22
+
+
+@pytest.mark.parametrize("key", ["max_attempts", "max_targets", "cool_down", "hunt_after_ringing"])
+def test_a_route_overrides_the_policy(key):
+    of_policy, of_route = (False, True) if key == "hunt_after_ringing" else (3, 2)
+    assert simple(trunk("acme", 1), policy={key: of_policy})[key] == of_policy
+    assert simple(trunk("acme", 1), policy={key: of_policy}, route={key: of_route})[key] == of_route
+    assert simple(trunk("acme", 1), policy={key: of_route}, route={key: of_policy})[key] == of_policy, "0 or false of a route counts too"
+
+
+def test_probe_as_the_engine_keeps_it():
+    settings = {"probe_interval": {"floor": 5, "step": 1}, "probe_timeout": {"floor": 2}}
+
+    def probe(**asked):
+        item = trunk("acme", 1, probe=asked)
+        return compile_model([item], [{**NANP, "trunks": ["acme"]}], capabilities={"settings": settings})["trunks"][0]["probe"]
+
+    assert probe(interval=10.5, timeout=3) == {"interval": 11, "timeout": 3, "alive_on": "any"}
+    assert probe(interval=2, timeout=1) == {"interval": 5, "timeout": 2, "alive_on": "any"}
+    assert probe(interval=0) == {"interval": 0, "timeout": 3, "alive_on": "any"}, "0 turns the probe off, whatever the floor"
+
+
+# --- verdicts ------------------------------------------------------------------------------
+
+
+def tables_of(policy=None, routes=(None,), trunks=(None,)):
+    items = [trunk(f"t{number}", number, verdicts=overrides or {}) for number, overrides in enumerate(trunks)]
+    every = [
+        {"name": f"r{number}", "match": [f"_{number}X."], "trunks": [item["name"] for item in items], "verdicts": overrides or {}}
+        for number, overrides in enumerate(routes)
+    ]
+    compiled = compile_model(items, every, policy={"verdicts": policy or {}})
+    used = {(route["name"], attempt["trunk"]): attempt["verdicts"] for route in compiled["routes"] for attempt in route["attempts"]}
+    return compiled["verdicts"], used
+
+
+def test_every_table_holds_every_code_and_outcome():
+    tables, _used = tables_of(trunks=[{"5xx": "final"}, {480: "next_trunk"}])
+    for table in tables.values():
+        assert set(table) == {*map(str, range(300, 700)), "silent", "unreachable", "no_progress", "rang_out"}
+
+
+def test_equal_tables_are_kept_once():
+    tables, used = tables_of(policy={404: "final"}, routes=[None, {500: "next_target"}], trunks=[None, {480: "final"}, {480: "next_trunk"}])
+    assert list(tables) == ["table-1", "table-2"]
+    assert used == {(route, name): "table-2" if name == "t2" else "table-1" for route in ("r0", "r1") for name in ("t0", "t1", "t2")}
+
+
+@pytest.mark.parametrize(
+    ("policy", "route", "of_trunk", "code", "verdict"),
+    [
+        pytest.param(None, None, None, "480", "final", id="the decision table"),
+        pytest.param({480: "next_trunk"}, None, None, "480", "next_trunk", id="policy"),
+        pytest.param({480: "next_trunk"}, {480: "next_target"}, None, "480", "next_target", id="route over policy"),
+        pytest.param({480: "next_trunk"}, {480: "next_target"}, {480: "final"}, "480", "final", id="trunk over route"),
+        pytest.param({503: "final"}, None, {"5xx": "next_trunk"}, "503", "next_trunk", id="a trunk's class over a policy's code"),
+        pytest.param({"5xx": "final"}, {503: "next_trunk"}, None, "502", "final", id="the rest of the class stays"),
+        pytest.param({"silent": "next_trunk"}, None, None, "silent", "next_trunk", id="an outcome"),
+        pytest.param({"4xx": "next_trunk"}, None, {"4xx": "next_trunk"}, "486", "final", id="always final"),
+    ],
+)
+def test_precedence(policy, route, of_trunk, code, verdict):
+    tables, used = tables_of(policy, [route], [of_trunk])
+    assert tables[used["r0", "t0"]][code] == verdict
+
+
+# --- the worst post-dial delay -------------------------------------------------------------
+
+ALL_FINAL = {**{f"{digit}xx": "final" for digit in (3, 4, 5, 6)}, **dict.fromkeys(["unreachable", "no_progress"], "final")}
+QUICK = {"no_progress_timeout": 5}  # silence: min(6.4, 5)
+
+
+@pytest.mark.parametrize(
+    ("trunks", "policy", "route", "seconds", "worked"),
+    [
+        # one trunk is the last one, and asked at once
+        pytest.param([trunk("a", 1, 2)], {}, {}, 0, "0", id="one trunk"),
+        # a: one target, 100 and then nothing: 10
+        pytest.param([trunk("a", 1), trunk("b", 2)], {}, {}, 10, "a 10", id="two trunks of one target"),
+        # a: 10 for its first target (it may say 100, and 5xx at the last moment), 10 for its second
+        pytest.param([trunk("a", 1, 2), trunk("b", 2)], {}, {}, 20, "a 2 x 10", id="two trunks, two targets first"),
+        # a may be passed over and asked last of all: b is what counts
+        pytest.param([trunk("b", 2), trunk("a", 1, 2)], {}, {}, 20, "a 2 x 10", id="the cheapest may come last"),
+        # three of two targets; any two: (10 + 10) + (10 + 10)
+        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2), trunk("c", 3, 2)], {}, {}, 40, "a 2 x 10 + b 2 x 10", id="three trunks of two targets"),
+        # only two of the four targets are asked
+        pytest.param([trunk("a", 1, 4), trunk("b", 2, 4)], {}, {}, 20, "a 2 x 10", id="max_targets"),
+        pytest.param([trunk("a", 1, 4), trunk("b", 2, 4)], {}, {"max_targets": 3}, 30, "a 3 x 10", id="max_targets of the route"),
+        pytest.param([trunk("a", 1, 2, no_progress_timeout=5), trunk("b", 2)], {}, {}, 10, "a 2 x 5", id="equal: the later one comes last"),
+        # a: 2 x 5 = 10; b: 12; c: 3. Without the cheapest, c: 22
+        pytest.param(
+            [trunk("a", 1, 2, **QUICK), trunk("b", 2, no_progress_timeout=12), trunk("c", 3, no_progress_timeout=3)],
+            {}, {}, 22, "a 2 x 5 + b 12", id="trunks with bounds of their own",
+        ),
+        # a code or 100-only leads to the next trunk, silence alone to the next target: 6.4 + 10
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {"5xx": "next_trunk", 408: "next_trunk"}}, {}, 16.4, "a 16.4",
+            id="only silence leads to the next target",
+        ),
+        # nothing leads to the next target: one attempt, 10
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {"5xx": "next_trunk", 408: "next_trunk", "silent": "next_trunk", "unreachable": "final"}},
+            {}, 10, "a 10", id="nothing leads to the next target",
+        ),
+        # only silence goes on at all: 6.4 + 6.4
+        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {**ALL_FINAL, 604: "final", 606: "final"}}, {}, 12.8, "a 2 x 6.4", id="only silence goes on"),
+        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {**ALL_FINAL, "silent": "final"}}, {}, 0, "a 2 x 0", id="nothing goes on"),
+        # after ringing, a 5xx in the last second: 12 each
+        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"ring_timeout": 12}, {"hunt_after_ringing": True}, 24, "a 2 x 12", id="hunt_after_ringing"),
+        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"ring_timeout": 8}, {"hunt_after_ringing": True}, 20, "a 2 x 10", id="hunt_after_ringing, a short ring"),
+        # it rang out at 12 leads to the next trunk; 10 to the next target
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2)], {"ring_timeout": 12, "verdicts": {"rang_out": "next_trunk"}}, {}, 22, "a 22", id="rang_out leads to the next trunk"
+        ),
+    ],
+)  # fmt: skip
+def test_worst_post_dial_delay(trunks, policy, route, seconds, worked):
+    found = simple(*trunks, policy=policy, route=route, capabilities=FLOOR)["worst_post_dial_delay"]
+    assert found["seconds"] == seconds
+    assert found["sum"] == worked
+
+
+THREE = [trunk("a", 1, 2), trunk("b", 2, 2), trunk("c", 3, 2)]
+
+
+def test_the_defaults_just_fit_three_trunks_of_two_targets():
+    assert simple(*THREE, capabilities=FLOOR)["worst_post_dial_delay"]["seconds"] == 40
+    assert SPEC["siptrunk_policy"]["options"]["max_post_dial_delay"]["default"] == 40
+
+
+def test_a_worst_case_over_the_limit_is_refused():
+    with pytest.raises(model.ModelError) as error:
+        simple(*THREE, policy={"max_post_dial_delay": 39.9})
+    assert str(error.value) == (
+        "route 'all': the last trunk may be asked only after 40 seconds (a 2 x 10 + b 2 x 10), more than max_post_dial_delay 39.9; "
+        "lower no_progress_timeout or max_targets, remove a trunk, or raise max_post_dial_delay"
+    )
+    assert simple(*THREE, policy={"max_post_dial_delay": 39.9}, route={"max_post_dial_delay": 40})
+
+
+def test_what_the_engine_adds_counts_towards_the_limit():
+    slack = {"settings": {"no_progress_timeout": {"step": 1, "slack": 1}}}
+    with pytest.raises(model.ModelError, match=r"after 44 seconds \(a 2 x 11 \+ b 2 x 11\), more than max_post_dial_delay 40;"):
+        simple(*THREE, capabilities=slack)
+
+
+def test_an_emergency_route_lifts_the_limits_and_says_so():
+    trunks = [*THREE, trunk("d", 4, 2)]
+    route = {"name": "all", "match": ["911"], "trunks": ["a", "b", "c", "d"], "emergency": True}
+    compiled = compile_model(trunks, [route])
+    assert compiled["routes"][0]["max_attempts"] == 4
+    assert compiled["warnings"] == [
+        "route 'all': the last trunk may be asked only after 60 seconds (a 2 x 10 + b 2 x 10 + c 2 x 10), more than max_post_dial_delay 40; "
+        "an emergency route may"
+    ]
+
+
+def test_a_trunk_that_max_attempts_never_reaches():
+    with pytest.raises(model.ModelError) as error:
+        simple(*THREE, route={"max_attempts": 2})
+    assert str(error.value) == (
+        "route 'all': it lists 3 trunks, but max_attempts is 2, so 'c' might never be asked; raise max_attempts, or remove a trunk"
+    )
+
+
+# --- capabilities --------------------------------------------------------------------------
+
+EXAMPLE = {"engine": "examplepbx", "transports": ["udp"], "address_families": ["ipv4"], "alive_on": ["any"], "features": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"transport": "tls"}, "examplepbx offers the transports udp, not tls"),
+        ({"probe": {"alive_on": "2xx"}}, "probe: examplepbx takes a target for alive on any, not on 2xx"),
+        ({"max_channels": 1}, "examplepbx does not offer a limit of channels (max_channels) yet; remove it"),
+        ({"register": True, "username": "u", "password": SECRET}, "examplepbx does not offer registration yet; remove it"),
+        ({"servers": [{"host": "2001:db8::1"}]}, "none of its addresses is ipv4, which is what examplepbx uses; give servers with such addresses"),
+    ],
+)
+def test_what_an_engine_cannot_do_for_a_trunk(change, problem):
+    assert problems_of(trunks=[trunk("acme", 1, **change) if "servers" not in change else {"name": "acme", **change}],
+                       routes=[{**NANP, "trunks": ["acme"]}], capabilities=EXAMPLE) == [f"trunk 'acme': {problem}"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"emergency": True}, "examplepbx does not offer emergency routes yet; remove it"),
+        ({"trunks": [["a", "b"]]}, "examplepbx does not offer trunks that share one priority by weight yet; remove it"),
+    ],
+)
+def test_what_an_engine_cannot_do_for_a_route(change, problem):
+    route = {"name": "all", "match": ["_X."], "trunks": ["a", "b"], **change}
+    assert problems_of(trunks=THREE[:2], routes=[route], capabilities=EXAMPLE) == [f"route 'all': {problem}"]
+
+
+def test_registering_at_each_target_is_a_feature_of_its_own():
+    each = trunk("acme", 1, register="each", username="u", password=SECRET)
+    for features, lacking in (([], 2), (["register"], 1), (["register", "register_each"], 0)):
+        try:
+            simple(each, capabilities={**EXAMPLE, "features": features})
+            problems = []
+        except model.ModelError as error:
+            problems = error.problems
+        assert len(problems) == lacking
+
+
+def test_addresses_of_another_family_are_left_out():
+    found = [target("a", "2001:db8::1", 1), target("a", "198.18.1.1", 2)]
+    assert [item["address"] for item in targets_of(found, {"address_families": ["ipv4"]})] == ["198.18.1.1"]
+    assert [item["address"] for item in targets_of(found, {"address_families": ["ipv6"]})] == ["2001:db8::1"]
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    trunks = [trunk("a", 1, 2, transport="tcp", max_channels=3), trunk("b", 2, 2, probe={"alive_on": "2xx"})]
+    routes = [{"name": "all", "match": ["_X."], "trunks": ["a", "b"], "max_attempts": 1, "max_post_dial_delay": 5}]
+    assert [problem.split(":")[0] for problem in problems_of(trunks=trunks, routes=routes, capabilities=EXAMPLE)] == [
+        "trunk 'a'", "trunk 'a'", "trunk 'b'", "route 'all'", "route 'all'",
+    ]  # fmt: skip
+
+
+# --- warnings ------------------------------------------------------------------------------
+
+
+def warnings_of(*trunks, routes=None):
+    return compile_model(trunks, routes or [{"name": "all", "match": ["_X."], "trunks": [item["name"] for item in trunks]}])["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "warnings"),
+    [
+        pytest.param({"carrier": "acme"}, {"carrier": "beta"}, [], id="nothing in common"),
+        pytest.param({}, {}, [], id="nothing known"),
+        pytest.param({"carrier": "acme"}, {"carrier": "acme"}, ["share the carrier 'acme': they can fail together"], id="carrier"),
+        pytest.param({"site": "nyc1"}, {"site": "nyc1"}, ["share the site 'nyc1': they can fail together"], id="site"),
+        pytest.param(
+            {"carrier": "acme", "site": "nyc1"},
+            {"carrier": "acme", "site": "nyc1"},
+            ["share the carrier 'acme': they can fail together", "share the site 'nyc1': they can fail together"],
+            id="both",
+        ),
+    ],
+)
+def test_shared_fate(one, other, warnings):
+    assert warnings_of(trunk("a", 1, **one), trunk("b", 2, **other)) == [f"route 'all': trunks 'a' and 'b' {warning}" for warning in warnings]
+
+
+def test_shared_address():
+    assert warnings_of(trunk("a", 1, 2), {**trunk("b", 1, 2), "servers": [{"host": "198.18.1.2", "port": 5070}, {"host": "198.18.9.9"}]}) == [
+        "route 'all': trunks 'a' and 'b' share the address 198.18.1.2: they fail together",
+        "trunks 'a' and 'b' both receive calls from 198.18.1.2/32: those calls count as 'a'",
+    ]
+
+
+def test_shared_fate_of_trunks_on_different_routes_is_no_matter():
+    routes = [{"name": f"r-{name}", "match": [f"_{number}."], "trunks": [name]} for number, name in enumerate("ab")]
+    assert warnings_of(trunk("a", 1, carrier="acme"), trunk("b", 2, carrier="acme"), routes=routes) == []
+
+
+def test_a_trunk_in_no_route():
+    routes = [{"name": "all", "match": ["_X."], "trunks": ["b"]}]
+    assert warnings_of(trunk("c", 3), trunk("b", 2), trunk("a", 1), routes=routes) == [
+        "trunk 'a' stands in no route: no call leaves through it",
+        "trunk 'c' stands in no route: no call leaves through it",
+    ]
+
+
+def test_each_source_address_belongs_to_one_trunk():
+    trunks = [trunk("b", 1, inbound_from=["198.18.2.0/30", "198.18.4.7"]), trunk("a", 2, inbound_from=["198.18.1.0/24"]), trunk("c", 3, inbound_from=["198.18.2.0/24"])]
+    compiled = compile_model(trunks, [{"name": "all", "match": ["_X."], "trunks": ["a", "b", "c"]}])
+    assert {item["name"]: item["inbound"]["from"] for item in compiled["trunks"]} == {
+        "a": ["198.18.1.0/24", "198.18.2.1/32"],
+        "b": ["198.18.2.0/32", "198.18.2.2/31", "198.18.4.7/32"],
+        "c": ["198.18.2.4/30", "198.18.2.8/29", "198.18.2.16/28", "198.18.2.32/27", "198.18.2.64/26", "198.18.2.128/25", "198.18.3.1/32"],
+    }
+    assert compiled["warnings"] == [
+        "trunks 'a' and 'b' both receive calls from 198.18.1.1/32, 198.18.2.1/32: those calls count as 'a'",
+        "trunks 'a' and 'c' both receive calls from 198.18.2.1/32: those calls count as 'a'",
+        "trunks 'b' and 'c' both receive calls from 198.18.2.0/32, 198.18.2.2/31: those calls count as 'b'",
+    ]
+
+
+# --- the rule of the house -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.py")), ids=lambda path: path.name)
+def test_the_compiler_knows_no_engine(path):
+    """Only prose on the syntax of patterns may name Asterisk, which it comes from."""
+    tokens = list(tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline))
+    for token in tokens:
+        prose = token.type == tokenize.COMMENT or (token.type == tokenize.STRING and token.string.startswith('"""'))
+        names = set(re.findall("asterisk|freeswitch|kamailio|opensips|sofia|pjsip", token.string, re.IGNORECASE))
+        allowed = {"Asterisk"} if prose and (path.name == "patterns.py" or "pattern" in token.string) else set()
+        assert names <= allowed, f"{path.name} line {token.start[0]}"
