@@ -4,68 +4,115 @@
 """A SIP carrier that does as it is told, over UDP and TCP on one port (RFC 3261).
 
 What it is told stands in <state-dir>/control.json, over what is usual for it in usual.json; both
-are read anew for each request:
+are read anew for each message:
 
-    invite    {"do": BEHAVIOUR, ...}; default {"do": "answer", "ring": 0.2}
-    options   status code, or "silent"; default 200
-    register  "accept", "challenge" (digest against `users`), status code, or "silent"
-    users     {user name: password}
+    invite       {"do": BEHAVIOUR, ...}; default {"do": "answer", "ring": 0.2}
+    options      status code, or "silent"; default 200
+    register     "accept", "challenge" (digest against `users`), status code, or "silent"; default "accept"
     invite_auth  true: INVITE is challenged with 407 too
-    silent    true: nothing is answered at all
-    closed    true: the sockets are closed until it is false again
+    users        {user name: password}
+    qop          false: challenges do without qop (RFC 2069 style); default true
+    silent       true: nothing is answered at all, nothing is sent
+    closed       true: the sockets are closed until it is false again (ICMP unreachable, TCP reset)
 
 Behaviours of an INVITE, all times in seconds:
 
-    answer              ring, talk    100, 180, after `ring` 200; BYE after `talk`, if given
-    ring                              100, 180, and no more
-    trying                            100, and no more
-    trying_then_answer  after         100, after that 180 and 200
-    code                code, after, reason, headers      100, then the code
-    ring_then_code      code, after   100, 180, then the code
-    progress_then_code  code, after   100, 183 with SDP, then the code
-    silent                            nothing
-    late_answer         after         nothing, then 200
-    late_ring           after         nothing, then 180
+    answer              ring (0.2), talk                  100, 180, after `ring` 200; BYE after `talk`, if given
+    ring                                                  100, 180, and no more
+    trying                                                100, and no more
+    trying_then_answer  after, ring                       100, after that 180, after `ring` 200
+    code                code, after (0), reason, headers  100, then the code
+    no_trying_code      code, after (0), reason, headers  the code
+    ring_then_code      code, after, reason, headers      100, 180, then the code
+    progress_then_code  code, after, reason, headers      100, 183 with SDP, then the code
+    silent                                                nothing
+    late_answer         after                             nothing, then 200
+    late_ring           after                             nothing, then 180
 
-Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport, peer, first, method, code,
-call_id, user, host, from_user, retrans}.
+`after` is 1 and `code` is 503 where nothing else is said. A CANCEL is not answered while nothing
+has been sent: a carrier that is late has not seen the INVITE either, and its late 200 stands.
+
+Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport, peer, first, method, code, call_id,
+cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route}}. t is in seconds
+of the epoch; user and host are those of a request's URI.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import hashlib
 import json
 import os
 import re
 import secrets
+import socket
+import struct
+import sys
 import time
+import traceback
 from http import HTTPStatus
+from typing import NamedTuple
 
-DEFAULTS = {"invite": {"do": "answer", "ring": 0.2}, "options": 200, "register": "accept", "users": {}}
+DEFAULTS = {"invite": {"do": "answer"}, "options": 200, "register": "accept", "users": {}}
 REASONS = {
-    100: "Trying", 180: "Ringing", 183: "Session Progress", 408: "Request Timeout", 480: "Temporarily Unavailable",
-    481: "Call/Transaction Does Not Exist", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated",
-    488: "Not Acceptable Here", 500: "Server Internal Error", 503: "Service Unavailable", 504: "Server Time-out",
-    600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere",
+    100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 183: "Session Progress", 302: "Moved Temporarily",
+    408: "Request Timeout", 480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
+    483: "Too Many Hops", 484: "Address Incomplete", 486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here",
+    500: "Server Internal Error", 503: "Service Unavailable", 504: "Server Time-out", 600: "Busy Everywhere", 603: "Decline",
+    604: "Does Not Exist Anywhere", 606: "Not Acceptable", 607: "Unwanted", 608: "Rejected",
 }  # fmt: skip
-T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # RFC 3261 section 17.1.1.2
+T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # RFC 3261 section 17.1.1.2: T1, T2 and 64 x T1
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
+COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
 
 
 def reason_of(code: int) -> str:
     """The usual reason phrase of a SIP status."""
-    if code in REASONS:
-        return REASONS[code]
-    return HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else "Something Else"
+    return REASONS.get(code) or (HTTPStatus(code).phrase if code in HTTPStatus._value2member_map_ else "Something Else")
 
 
-class Request:
-    """A parsed request; header names are matched without regard to case, compact forms included."""
+def script(told: dict) -> list[tuple[float, int]]:
+    """What an INVITE gets, as [(seconds to wait, status)], from `invite` of control.json."""
+    what = told["do"]
+    code, ring = int(told.get("code", 503)), float(told.get("ring", 0.2))
+    after = float(told.get("after", 0 if what in ("code", "no_trying_code") else 1))
+    return {
+        "answer": [(0, 100), (0, 180), (ring, 200)],
+        "ring": [(0, 100), (0, 180)],
+        "trying": [(0, 100)],
+        "trying_then_answer": [(0, 100), (after, 180), (ring, 200)],
+        "code": [(0, 100), (after, code)],
+        "no_trying_code": [(after, code)],
+        "ring_then_code": [(0, 100), (0, 180), (after, code)],
+        "progress_then_code": [(0, 100), (0, 183), (after, code)],
+        "silent": [],
+        "late_answer": [(after, 200)],
+        "late_ring": [(after, 180)],
+    }[what]
 
-    COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
+
+def digest_parameters(header: str) -> dict[str, str]:
+    """The parameters of a Digest header, unquoted (RFC 2617 section 3.2.2)."""
+    found = re.findall(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^,\s]+))', header)
+    return {key.lower(): re.sub(r"\\(.)", r"\1", quoted) or plain for key, quoted, plain in found}
+
+
+def digest_response(given: dict[str, str], method: str, password: str) -> str:
+    """The right response to a challenge, with qop=auth and without (RFC 2617 section 3.2.2.1)."""
+
+    def md5(*parts: str) -> str:
+        return hashlib.md5(":".join(parts).encode()).hexdigest()  # noqa: S324
+
+    secret = md5(given["username"], given.get("realm", ""), password)
+    request = md5(method, given.get("uri", ""))
+    if given.get("qop"):
+        return md5(secret, given.get("nonce", ""), given.get("nc", ""), given.get("cnonce", ""), given["qop"], request)
+    return md5(secret, given.get("nonce", ""), request)
+
+
+class Message:
+    """A parsed request or response; header names in lower case, compact forms spelled out."""
 
     def __init__(self, text: str) -> None:
         head, _sep, self.body = text.partition("\r\n\r\n")
@@ -74,9 +121,13 @@ class Request:
         for line in lines:
             name, _sep, value = line.partition(":")
             name = name.strip().lower()
-            self.headers.append((self.COMPACT.get(name, name), value.strip()))
-        self.method, self.uri = (self.first.split() + ["", ""])[:2]
-        found = re.match(r"sips?:(?:([^@;>]*)@)?([^;>?]*)", self.uri)
+            self.headers.append((COMPACT.get(name, name), value.strip()))
+        start = [*self.first.split(), "", ""]
+        self.code = int(start[1]) if start[0].startswith("SIP/") and start[1].isdigit() else None
+        number, method = ([*self.get("cseq").split(), "", ""])[:2]
+        self.cseq = int(number) if number.isdigit() else 0
+        self.method = method if self.code else start[0]  # of a response: the method it answers
+        found = None if self.code else re.match(r"sips?:(?:([^@;>]*)@)?([^;>?]*)", start[1])
         self.user, self.host = (found.group(1) or "", found.group(2)) if found else ("", "")
 
     def get(self, name: str) -> str:
@@ -85,28 +136,47 @@ class Request:
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key == name]
 
+    def find(self, pattern: str, name: str) -> str:
+        found = re.search(pattern, self.get(name))
+        return found.group(1) if found else ""
+
     @property
     def branch(self) -> str:
-        found = re.search(r"branch=([^;,\s]+)", self.get("via"))
-        return found.group(1) if found else self.get("call-id")
+        """What tells a transaction from all others (RFC 3261 section 17.2.3)."""
+        return self.get("call-id") + " " + self.find(r"branch=([^;,\s]+)", "via")
+
+    @property
+    def to_tag(self) -> str:
+        return self.find(r";\s*tag=([^;>\s]+)", "to")
 
 
-class Peer:
-    """Where a request came from, and how to answer there."""
+class Peer(NamedTuple):
+    """Where a message came from, which is where the answer goes (RFC 3581)."""
 
-    def __init__(self, transport: str, address: tuple, send) -> None:
-        self.transport, self.address, self.send = transport, address, send
+    transport: str
+    address: tuple
+    writer: asyncio.StreamWriter | None = None
 
 
 class Call:
-    """One INVITE from its arrival to its end."""
+    """One INVITE transaction, and the dialog that may come of it."""
 
-    def __init__(self, request: Request, peer: Peer) -> None:
+    def __init__(self, request: Message, peer: Peer) -> None:
         self.request, self.peer = request, peer
-        self.tag = secrets.token_hex(4)
-        self.last = ""  # last response, for retransmitted INVITEs
-        self.final = self.acked = self.over = False
+        self.tag = request.to_tag or secrets.token_hex(6)
+        self.last = ""  # the latest response, for retransmitted INVITEs
+        self.final = False
+        self.acked, self.ended, self.bye_answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.task: asyncio.Task | None = None
+
+
+async def within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Whether the event came within that time."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except asyncio.TimeoutError:
+        return False
+    return True
 
 
 class Carrier:
@@ -114,269 +184,303 @@ class Carrier:
 
     def __init__(self, address: str, port: int, state_dir: str) -> None:
         self.address, self.port, self.state_dir = address, port, state_dir
-        self.calls: dict[str, Call] = {}  # by branch of the INVITE
-        self.wire = open(os.path.join(state_dir, "wire.jsonl"), "a", buffering=1, encoding="utf-8")
+        self.wire = open(os.path.join(state_dir, "wire.jsonl"), "a", buffering=1, encoding="utf-8")  # noqa: SIM115
+        self.nonce = secrets.token_hex(16)
+        self.told = dict(DEFAULTS)
+        self.calls: dict[str, Call] = {}  # by Message.branch of the INVITE
+        self.dialogs: dict[str, list[Call]] = {}  # by our tag: the INVITE, and re-INVITEs after it
         self.tasks: set[asyncio.Task] = set()
+        self.udp: asyncio.DatagramTransport | None = None
+        self.server: asyncio.AbstractServer | None = None
+        self.writers: set[asyncio.StreamWriter] = set()
 
     # --- what it is told, what it tells ---------------------------------------------------
 
     def control(self) -> dict:
+        """What it is told now; while a file cannot be read, what it was told last."""
         told = dict(DEFAULTS)
         for name in ("usual.json", "control.json"):
-            with contextlib.suppress(OSError, ValueError), open(os.path.join(self.state_dir, name), encoding="utf-8") as stream:
-                told.update(json.load(stream))
+            try:
+                with open(os.path.join(self.state_dir, name), encoding="utf-8") as stream:
+                    told.update(json.load(stream))
+            except FileNotFoundError:
+                pass
+            except (OSError, ValueError) as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return self.told
+        self.told = told
         return told
 
-    def log(self, direction: str, peer: Peer, text: str, retrans: bool = False) -> None:
-        message = Request(text)
-        code = int(message.first.split()[1]) if message.first.startswith("SIP/") else None
-        found = re.search(r"sips?:([^@;>]*)@", message.get("from"))
+    def log(self, direction: str, peer: Peer, message: Message, retrans: bool) -> None:
         line = {
             "t": time.time(), "dir": direction, "transport": peer.transport, "peer": f"{peer.address[0]}:{peer.address[1]}",
-            "first": message.first, "method": message.get("cseq").split()[-1] if message.get("cseq") else "", "code": code,
-            "call_id": message.get("call-id"), "user": message.user, "host": message.host,
-            "from_user": found.group(1) if found else "", "retrans": retrans,
+            "first": message.first, "method": message.method, "code": message.code, "call_id": message.get("call-id"),
+            "cseq": message.cseq, "user": message.user, "host": message.host,
+            "from_user": message.find(r"sips?:([^@;>]*)@", "from"), "retrans": retrans,
+            "headers": {name.replace("-", "_"): message.get(name) for name in ("from", "to", "contact", "user-agent", "route")},
         }  # fmt: skip
         self.wire.write(json.dumps(line) + "\n")
 
-    def respond(self, request: Request, peer: Peer, code: int, tag: str = "", sdp: bool = False, reason: str = "", headers=None) -> str:
-        to = request.get("to")
-        if code > 100 and "tag=" not in to:
-            to += f";tag={tag or secrets.token_hex(4)}"
-        via, *more = request.all("via")
-        if re.search(r";rport(?=[;,]|$)", via):
-            via = re.sub(r";rport(?=[;,]|$)", f";rport={peer.address[1]};received={peer.address[0]}", via, count=1)
-        transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
-        lines = [f"SIP/2.0 {code} {reason or reason_of(code)}", f"Via: {via}", *(f"Via: {value}" for value in more)]
-        lines += [f"Record-Route: {value}" for value in request.all("record-route")]
+    def transmit(self, peer: Peer, text: str, retrans: bool = False) -> None:
+        if self.udp is None or self.control().get("silent") or (peer.writer and peer.writer.is_closing()):
+            return
+        self.log("tx", peer, Message(text), retrans)
+        if peer.writer:
+            peer.writer.write(text.encode())
+        else:
+            self.udp.sendto(text.encode(), peer.address)
+
+    def respond(self, request: Message, peer: Peer, code: int, tag: str = "", reason: str = "", headers: dict | None = None) -> str:
+        """Send a response, with SDP where an INVITE is answered by 183 or 200; its text."""
+        sdp = self.sdp() if request.method == "INVITE" and code in (183, 200) else ""
+        top, comma, below = request.get("via").partition(",")
+        top = re.sub(r";\s*rport(?=[;,]|$)", f";rport={peer.address[1]}", top) + f";received={peer.address[0]}"
+        to = request.get("to") + ("" if code == 100 or request.to_tag else f";tag={tag or secrets.token_hex(6)}")
+        vias = [top + comma + below, *request.all("via")[1:]]
+        lines = [f"SIP/2.0 {code} {reason or reason_of(code)}", *(f"Via: {via}" for via in vias)]
+        lines += [f"Record-Route: {value}" for value in request.all("record-route")] if 100 < code < 300 else []
         lines += [f"From: {request.get('from')}", f"To: {to}", f"Call-ID: {request.get('call-id')}", f"CSeq: {request.get('cseq')}"]
-        lines += [f"Contact: <sip:{self.address}:{self.port}{transport}>"] if code > 100 else []
+        if request.method == "INVITE" and 100 < code < 300:
+            transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
+            lines.append(f"Contact: <sip:{self.address}:{self.port}{transport}>")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        body = self.sdp() if sdp else ""
         lines += ["Content-Type: application/sdp"] if sdp else []
-        text = "\r\n".join([*lines, f"Allow: {ALLOW}", f"Content-Length: {len(body)}", "", body])
-        self.log("tx", peer, text)
-        peer.send(text.encode())
+        text = "\r\n".join([*lines, f"Allow: {ALLOW}", "Server: siptrunk-lab carrier", f"Content-Length: {len(sdp)}", "", sdp])
+        self.transmit(peer, text)
         return text
 
     def sdp(self) -> str:
         lines = ["v=0", f"o=carrier 1 1 IN IP4 {self.address}", "s=-", f"c=IN IP4 {self.address}", "t=0 0", "m=audio 40000 RTP/AVP 8 0"]
         return "\r\n".join([*lines, "a=rtpmap:8 PCMA/8000", "a=rtpmap:0 PCMU/8000", ""])
 
-    # --- requests -------------------------------------------------------------------------
+    # --- messages in ----------------------------------------------------------------------
 
     def receive(self, data: bytes, peer: Peer) -> None:
-        text = data.decode("utf-8", "replace")
-        if len(text.strip()) < 20:
-            return  # a keep-alive
-        request = Request(text)
-        known = self.calls.get(request.branch) if request.method == "INVITE" else None
-        self.log("rx", peer, text, retrans=known is not None)
+        """One message; whatever is wrong with it goes to the journal, and the carrier lives on."""
+        if not data.strip():
+            return  # a keep-alive (RFC 5626 section 3.5.1)
+        try:
+            self.handle(Message(data.decode("utf-8", "replace")), peer)
+        except Exception:
+            traceback.print_exc()
+
+    def handle(self, message: Message, peer: Peer) -> None:
+        call = self.calls.get(message.branch)
+        again = message.method == "INVITE" and not message.code and call is not None
+        self.log("rx", peer, message, again)
         control = self.control()
-        if control.get("silent") or request.first.startswith("SIP/"):
+        if control.get("silent"):
             return
-        if known:
-            if known.last:
-                peer.send(known.last.encode())
-        elif request.method == "INVITE":
-            self.invite(request, peer, control)
-        elif request.method == "ACK":
-            for call in self.same_call(request):
-                call.acked = True
-        elif request.method == "CANCEL":
-            self.cancel(request, peer)
-        elif request.method == "BYE":
-            for call in self.same_call(request):
-                call.over = True
-            self.respond(request, peer, 200)
-        elif request.method == "OPTIONS":
+        if message.code:
+            for call in self.dialogs.get(message.find(r";\s*tag=([^;>\s]+)", "from"), []):
+                call.bye_answered.set()
+        elif again:
+            if call.last:
+                self.transmit(peer, call.last, retrans=True)
+        elif message.method == "INVITE":
+            self.invite(message, peer, control)
+        elif message.method == "ACK":
+            for call in self.dialogs.get(message.to_tag, []):
+                if call.request.cseq == message.cseq:
+                    call.acked.set()
+        elif message.method == "CANCEL":
+            self.cancel(message, peer, call)
+        elif message.method == "BYE":
+            known = self.dialogs.get(message.to_tag, [])
+            for call in known:
+                call.acked.set()
+                call.ended.set()
+            self.respond(message, peer, 200 if known else 481)
+        elif message.method == "OPTIONS":
             if control["options"] != "silent":
-                self.respond(request, peer, int(control["options"]))
-        elif request.method == "REGISTER":
-            self.register(request, peer, control)
+                self.respond(message, peer, int(control["options"]))
+        elif message.method == "REGISTER":
+            self.register(message, peer, control)
         else:
-            self.respond(request, peer, 405)
+            self.respond(message, peer, 405)
 
-    def same_call(self, request: Request) -> list[Call]:
-        return [call for call in self.calls.values() if call.request.get("call-id") == request.get("call-id")]
-
-    def invite(self, request: Request, peer: Peer, control: dict) -> None:
-        if "tag=" in request.get("to"):  # within a dialog
-            self.respond(request, peer, 200, sdp=True)
-            return
-        if control.get("invite_auth") and not self.authorized(request, "proxy-authorization", control["users"]):
-            self.challenge(request, peer, 407, "Proxy-Authenticate")
+    def invite(self, request: Message, peer: Peer, control: dict) -> None:
+        if request.to_tag and request.to_tag not in self.dialogs:
+            self.respond(request, peer, 481)
             return
         call = self.calls[request.branch] = Call(request, peer)
-        call.task = self.start(self.play(call, control["invite"]))
+        self.dialogs.setdefault(call.tag, []).append(call)
+        told = control["invite"]
+        if request.to_tag:
+            work = self.finish(call, 200)
+        elif control.get("invite_auth") and not self.authorized(request, "proxy-authorization", control):
+            work = self.finish(call, 407, headers=self.challenge("Proxy-Authenticate", control))
+        else:
+            work = self.play(call, told)
+        self.start(call, work)
 
-    def cancel(self, request: Request, peer: Peer) -> None:
-        call = self.calls.get(request.branch)
-        self.respond(request, peer, 200 if call else 481)
-        if call and not call.final:
-            call.task.cancel()
-            self.start(self.finish(call, 487))
+    def cancel(self, request: Message, peer: Peer, call: Call | None) -> None:
+        if call is None:
+            self.respond(request, peer, 481)
+        elif call.last:
+            self.respond(request, peer, 200, call.tag)
+            if not call.final:
+                call.task.cancel()
+                self.start(call, self.finish(call, 487))
+
+    # --- calls ----------------------------------------------------------------------------
+
+    def start(self, call: Call, work) -> None:
+        call.task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(call.task)
+        call.task.add_done_callback(self.done)
+        call.task.add_done_callback(lambda _task: self.forget_later(call))
+
+    def done(self, task: asyncio.Task) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            traceback.print_exception(None, task.exception(), task.exception().__traceback__)
+
+    def forget_later(self, call: Call) -> None:
+        """Retransmissions are known for as long as they may come; a call that has no final answer is kept."""
+
+        def forget() -> None:
+            self.calls.pop(call.request.branch, None)
+            others = [other for other in self.dialogs.pop(call.tag, []) if other is not call]
+            if others:
+                self.dialogs[call.tag] = others
+
+        if call.final:
+            asyncio.get_running_loop().call_later(GIVE_UP, forget)
 
     async def play(self, call: Call, told: dict) -> None:
-        what, after = told["do"], float(told.get("after", 0))
-        if what in ("silent", "late_answer", "late_ring"):
-            if what == "silent":
-                return
-            await asyncio.sleep(after)
-            if what == "late_ring":
-                self.provisional(call, 180)
+        try:
+            steps = script(told)
+        except (KeyError, TypeError, ValueError) as error:
+            await self.finish(call, 500, reason=f"control.json: invite: {error!r}")
+            return
+        for delay, code in steps:
+            await asyncio.sleep(delay)
+            if code < 200:
+                call.last = self.respond(call.request, call.peer, code, call.tag)
             else:
-                await self.answer(call, told)
-            return
-        self.provisional(call, 100)
-        if what == "trying":
-            return
-        if what == "trying_then_answer":
-            await asyncio.sleep(after)
-        if what == "progress_then_code":
-            self.provisional(call, 183, sdp=True)
-        elif what != "code":
-            self.provisional(call, 180)
-        if what in ("code", "ring_then_code", "progress_then_code"):
-            await asyncio.sleep(after)
-            await self.finish(call, int(told["code"]), told.get("reason", ""), told.get("headers"))
-        elif what in ("answer", "trying_then_answer"):
-            await asyncio.sleep(float(told.get("ring", 0.2)))
-            await self.answer(call, told)
-
-    def provisional(self, call: Call, code: int, sdp: bool = False) -> None:
-        call.last = self.respond(call.request, call.peer, code, call.tag, sdp=sdp)
+                await self.finish(call, code, told.get("reason", ""), told.get("headers"))
+        if call.final and steps[-1][1] == 200:
+            talk = told.get("talk") if call.acked.is_set() else 0  # section 13.3.1.4: no ACK, so no call
+            if not await within(call.ended, None if talk is None else float(talk)):
+                await self.bye(call)
 
     async def finish(self, call: Call, code: int, reason: str = "", headers: dict | None = None) -> None:
-        """A final answer that is not 2xx, again until its ACK (RFC 3261 section 17.2.1)."""
+        """A final answer, again until its ACK: non-2xx by RFC 3261 section 17.2.1, 2xx by 13.3.1.4, which holds for TCP too."""
         call.final = True
-        call.last = self.respond(call.request, call.peer, code, call.tag, reason=reason, headers=headers)
-        await self.until_acked(call)
+        call.last = self.respond(call.request, call.peer, code, call.tag, reason, headers)
+        await self.resend(call, call.last, call.acked, always=code < 300)
 
-    async def answer(self, call: Call, told: dict) -> None:
-        call.final = True
-        call.last = self.respond(call.request, call.peer, 200, call.tag, sdp=True)
-        await self.until_acked(call)
-        if told.get("talk") is not None:
-            await asyncio.sleep(float(told["talk"]))
-            if not call.over:
-                self.bye(call)
-
-    async def until_acked(self, call: Call) -> None:
+    async def resend(self, call: Call, text: str, done: asyncio.Event, always: bool = False) -> None:
         wait, waited = T1, 0.0
-        while not call.acked and waited < GIVE_UP:
-            await asyncio.sleep(wait)
-            waited += wait
-            if not call.acked and call.peer.transport == "udp":
-                call.peer.send(call.last.encode())
-            wait = min(2 * wait, T2)
+        while not await within(done, wait) and waited + wait < GIVE_UP:
+            if always or call.peer.transport == "udp":
+                self.transmit(call.peer, text, retrans=True)
+            waited, wait = waited + wait, min(2 * wait, T2)
 
-    def bye(self, call: Call) -> None:
+    async def bye(self, call: Call) -> None:
         request = call.request
-        contact = re.search(r"<([^>]+)>", request.get("contact"))
-        target = contact.group(1) if contact else request.get("contact")
+        target = request.find(r"<([^>]+)>", "contact") or request.get("contact").partition(";")[0]
         via = f"SIP/2.0/{call.peer.transport.upper()} {self.address}:{self.port};branch=z9hG4bK{secrets.token_hex(8)};rport"
         lines = [f"BYE {target} SIP/2.0", f"Via: {via}", "Max-Forwards: 70", *(f"Route: {value}" for value in request.all("record-route"))]
         lines += [f"From: {request.get('to')};tag={call.tag}", f"To: {request.get('from')}", f"Call-ID: {request.get('call-id')}"]
         text = "\r\n".join([*lines, "CSeq: 1 BYE", "Content-Length: 0", "", ""])
-        self.log("tx", call.peer, text)
-        call.peer.send(text.encode())
+        self.transmit(call.peer, text)
+        await self.resend(call, text, call.bye_answered)
 
     # --- registration ---------------------------------------------------------------------
 
-    def register(self, request: Request, peer: Peer, control: dict) -> None:
+    def register(self, request: Message, peer: Peer, control: dict) -> None:
         told = control["register"]
         if told == "silent":
             return
-        if isinstance(told, int):
-            self.respond(request, peer, told)
-        elif told == "challenge" and not self.authorized(request, "authorization", control["users"]):
-            self.challenge(request, peer, 401, "WWW-Authenticate")
+        if told == "challenge" and not self.authorized(request, "authorization", control):
+            self.respond(request, peer, 401, headers=self.challenge("WWW-Authenticate", control))
+        elif told in ("challenge", "accept"):
+            expires = request.find(r";\s*expires=(\d+)", "contact") or request.get("expires") or "3600"
+            contact = re.sub(r";\s*expires=\d+", "", request.get("contact"))
+            bound = {"Contact": f"{contact};expires={expires}"} if contact and contact != "*" and expires != "0" else {}
+            self.respond(request, peer, 200, headers={**bound, "Expires": expires})
         else:
-            expires = request.get("expires") or "60"
-            self.respond(request, peer, 200, headers={"Expires": expires, "Contact": f"{request.get('contact')};expires={expires}"})
+            self.respond(request, peer, int(told))
 
-    def challenge(self, request: Request, peer: Peer, code: int, header: str) -> None:
-        digest = f'Digest realm="carrier", nonce="{secrets.token_hex(8)}", algorithm=MD5, qop="auth"'
-        self.respond(request, peer, code, headers={header: digest})
+    def challenge(self, header: str, control: dict) -> dict[str, str]:
+        qop = ', qop="auth"' if control.get("qop", True) else ""
+        return {header: f'Digest realm="carrier", nonce="{self.nonce}", algorithm=MD5{qop}'}
 
-    @staticmethod
-    def authorized(request: Request, header: str, users: dict) -> bool:
-        """Whether the digest in `header` is right (RFC 2617 section 3.2.2)."""
-        given = {}
-        for key, quoted, plain in re.findall(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^,\s]+))', request.get(header)):
-            given[key] = re.sub(r"\\(.)", r"\1", quoted) or plain
-        password = users.get(given.get("username", ""))
-        if password is None:
+    def authorized(self, request: Message, header: str, control: dict) -> bool:
+        given = digest_parameters(request.get(header))
+        password = control["users"].get(given.get("username"))
+        if password is None or given.get("nonce") != self.nonce:
             return False
-
-        def md5(text: str) -> str:
-            return hashlib.md5(text.encode()).hexdigest()  # noqa: S324, what the RFC says
-
-        first = md5(f"{given['username']}:{given.get('realm', '')}:{password}")
-        second = md5(f"{request.method}:{given.get('uri', '')}")
-        middle = f":{given.get('nc')}:{given.get('cnonce')}:{given['qop']}" if given.get("qop") else ""
-        return given.get("response") == md5(f"{first}:{given.get('nonce', '')}{middle}:{second}")
+        return given.get("response") == digest_response(given, request.method, password)
 
     # --- sockets --------------------------------------------------------------------------
 
-    def start(self, coroutine) -> asyncio.Task:
-        task = asyncio.create_task(coroutine)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return task
-
     async def serve(self) -> None:
-        """Open the sockets, or close them when told so."""
-        sockets: tuple | None = None
+        """Open the sockets, and close them while told so."""
         while True:
             closed = bool(self.control().get("closed"))
-            if closed and sockets:
-                sockets[0].close()
-                sockets[1].close()
-                sockets = None
-            elif not closed and not sockets:
-                loop = asyncio.get_running_loop()
-                udp, _protocol = await loop.create_datagram_endpoint(lambda: Udp(self), local_addr=(self.address, self.port))
-                sockets = udp, await asyncio.start_server(self.tcp, self.address, self.port, reuse_address=True)
+            if closed and self.udp:
+                self.close()
+            elif not closed and not self.udp:
+                await self.open()
             await asyncio.sleep(0.05)
 
-    async def tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer("tcp", writer.get_extra_info("peername"), writer.write)
+    async def open(self) -> None:
+        server = await asyncio.start_server(self.connection, self.address, self.port, reuse_address=True)
+        loop = asyncio.get_running_loop()
+        udp, _protocol = await loop.create_datagram_endpoint(lambda: Datagrams(self), local_addr=(self.address, self.port))
+        # a burst waits in the socket instead of being lost, as far as net.core.rmem_max allows
+        udp.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.server, self.udp = server, udp
+
+    def close(self) -> None:
+        self.udp.close()
+        self.server.close()
+        for writer in list(self.writers):
+            # zero linger: the peer gets a reset at once, as from a host that has crashed
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        self.udp = self.server = None
+
+    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer("tcp", writer.get_extra_info("peername"), writer)
+        self.writers.add(writer)
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                head = (await reader.readuntil(b"\r\n\r\n")).lstrip(b"\r\n")
                 found = re.search(rb"(?im)^(?:content-length|l)\s*:\s*(\d+)", head)
                 body = await reader.readexactly(int(found.group(1))) if found else b""
-                self.receive(head.lstrip(b"\r\n") + body, peer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
+                self.receive(head + body, peer)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+            pass
+        finally:
+            self.writers.discard(writer)
             writer.close()
 
 
-class Udp(asyncio.DatagramProtocol):
-    """Hands datagrams to the carrier."""
+class Datagrams(asyncio.DatagramProtocol):
+    """Hands what comes in over UDP to the carrier."""
 
     def __init__(self, carrier: Carrier) -> None:
         self.carrier = carrier
 
-    def connection_made(self, transport) -> None:
-        self.transport = transport
-
     def datagram_received(self, data: bytes, addr: tuple) -> None:
-        def send(message: bytes) -> None:
-            if not self.transport.is_closing():
-                self.transport.sendto(message, addr)
-
-        self.carrier.receive(data, Peer("udp", addr, send))
+        self.carrier.receive(data, Peer("udp", addr))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--address", required=True)
+    parser.add_argument("--address", required=True, help="address to listen on, which is also the one in Contact and SDP")
     parser.add_argument("--port", type=int, default=5060)
-    parser.add_argument("--state-dir", required=True)
+    parser.add_argument("--state-dir", required=True, help="folder of control.json and wire.jsonl")
     options = parser.parse_args()
-    asyncio.run(Carrier(options.address, options.port, options.state_dir).serve())
+    os.makedirs(options.state_dir, exist_ok=True)
+    try:
+        asyncio.run(Carrier(options.address, options.port, options.state_dir).serve())
+    except KeyboardInterrupt:
+        pass
 
 
 if __name__ == "__main__":

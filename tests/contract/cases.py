@@ -183,8 +183,8 @@ CASES = (
         ),
         why="the backup is not dialled after the call",
     ),
-    Case("caller_cancels_while_it_rings", (Call(INTL, _final(487), code=None, faults={"beta1": RING}, cancel_after=1.5),)),
-    Case("caller_cancels_after_100", (Call(INTL, _final(487), code=None, faults={"beta1": TRYING}, cancel_after=1.5),)),
+    Case("caller_cancels_while_it_rings", (Call(INTL, _final(487), code=None, faults={"beta1": RING}, cancel_after=3),)),
+    Case("caller_cancels_after_100", (Call(INTL, _final(487), code=None, faults={"beta1": TRYING}, cancel_after=3),)),
     Case(
         "marked_down_and_recovery",
         (

@@ -94,7 +94,9 @@ def test_rendered(folder, template, update_golden):
     if update_golden:
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(text, encoding="utf-8")
-    assert text == golden.read_text(encoding="utf-8"), f"{golden.relative_to(HERE)} differs; if that is meant, run pytest tests/golden --update-golden"
+    assert text == golden.read_text(
+        encoding="utf-8"
+    ), f"{golden.relative_to(HERE)} differs; if that is meant, run pytest tests/golden --update-golden"
     assert HEADER in text.splitlines()[0] and text.endswith("\n")
 
 

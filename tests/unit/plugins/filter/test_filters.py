@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ansible_collections.siptrunk.failover.plugins.filter import asterisk_value, asterisk_verdicts, trunk_secrets
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import verdicts
 
-TEXT = st.text(st.sampled_from('ab;\\"\'-=> é$') | st.characters(exclude_categories=["Cc", "Cs"]), max_size=20).map(str.strip)
+TEXT = st.text(st.sampled_from("ab;\\\"'-=> é$") | st.characters(exclude_categories=["Cc", "Cs"]), max_size=20).map(str.strip)
 
 
 def read_back(line):
@@ -100,7 +100,9 @@ def test_trunk_secrets():
     assert trunk_secrets.FilterModule().filters()["trunk_secrets"](trunks) == {"acme": 's;"\\'}
 
 
-@pytest.mark.parametrize("plugin", [asterisk_value, asterisk_verdicts, trunk_secrets], ids=lambda plugin: plugin.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "plugin", [asterisk_value, asterisk_verdicts, trunk_secrets], ids=lambda plugin: plugin.__name__.rpartition(".")[2]
+)
 def test_each_filter_has_its_plugins_name(plugin):
     name = plugin.__name__.rpartition(".")[2]
     assert list(plugin.FilterModule().filters()) == [name]

@@ -36,23 +36,33 @@ def options(sections):
     [
         pytest.param("", [], id="empty"),
         pytest.param("a = 1\n", [], id="an option without a section"),
-        pytest.param("[one]\ntype=aor\n\n[two]\ntype = endpoint\n", [("one", {"type": "aor"}), ("two", {"type": "endpoint"})], id="sections"),
+        pytest.param(
+            "[one]\ntype=aor\n\n[two]\ntype = endpoint\n", [("one", {"type": "aor"}), ("two", {"type": "endpoint"})], id="sections"
+        ),
         pytest.param("[one]\n  Type  =>  aor  \n", [("one", {"type": "aor"})], id="spaces, capitals and =>"),
         pytest.param("[one]\ncontact=sip:198.18.1.1?a=b\n", [("one", {"contact": "sip:198.18.1.1?a=b"})], id="= in a value"),
         pytest.param("[one]\ntype=aor\ntype=endpoint\n", [("one", {"type": "endpoint"})], id="the last value counts"),
         pytest.param("[one]\r\ntype=aor\r\n", [("one", {"type": "aor"})], id="CRLF"),
         pytest.param("[one] ; the first\ntype=aor ; what it is\n;bind=x\n", [("one", {"type": "aor"})], id="comments"),
-        pytest.param("[one]\ncontact=sip:198.18.1.1\\;lr ; c\n", [("one", {"contact": "sip:198.18.1.1\\;lr"})], id="an escaped semicolon is no comment"),
+        pytest.param(
+            "[one]\ncontact=sip:198.18.1.1\\;lr ; c\n",
+            [("one", {"contact": "sip:198.18.1.1\\;lr"})],
+            id="an escaped semicolon is no comment",
+        ),
         pytest.param(";--\n[one]\n--;\n[two]\na=1\n", [("two", {"a": "1"})], id="a comment over several lines"),
         pytest.param("[one]\na=;-- 2 --;1\n", [("one", {"a": "1"})], id="a comment inside a line"),
         pytest.param(";---\n[one]\na=1\n;--- --;\n", [("one", {"a": "1"})], id=";--- is a comment of one line"),
-        pytest.param("[base](!)\na=1\nb=1\n[one](base)\nb=2\n", [("base", {"a": "1", "b": "1"}), ("one", {"a": "1", "b": "2"})], id="template"),
+        pytest.param(
+            "[base](!)\na=1\nb=1\n[one](base)\nb=2\n", [("base", {"a": "1", "b": "1"}), ("one", {"a": "1", "b": "2"})], id="template"
+        ),
         pytest.param(
             "[x](!)\na=1\n[y](!,x)\nb=2\n[one](y)\n",
             [("x", {"a": "1"}), ("y", {"a": "1", "b": "2"}), ("one", {"a": "1", "b": "2"})],
             id="a template of a template",
         ),
-        pytest.param("[x]\na=1\n[y](!)\na=2\n[one]( x , y )\n", [("x", {"a": "1"}), ("y", {"a": "2"}), ("one", {"a": "2"})], id="two bases"),
+        pytest.param(
+            "[x]\na=1\n[y](!)\na=2\n[one]( x , y )\n", [("x", {"a": "1"}), ("y", {"a": "2"}), ("one", {"a": "2"})], id="two bases"
+        ),
         pytest.param(
             "[x](!)\na=1\n[y](!)\na=2\n[one](y,x)\n",
             [("x", {"a": "1"}), ("y", {"a": "2"}), ("one", {"a": "1"})],
@@ -87,14 +97,26 @@ def test_file_line_and_template(read, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["#include more.conf", '#include "more.conf"', "#include <more.conf>", "#tryinclude more.conf", "#include mor*.conf", "  #include more.conf ; x"]
+    "line",
+    [
+        "#include more.conf",
+        '#include "more.conf"',
+        "#include <more.conf>",
+        "#tryinclude more.conf",
+        "#include mor*.conf",
+        "  #include more.conf ; x",
+    ],
 )
 def test_includes(read, line):
     assert [section["name"] for section in read(pjsip=f"[one]\n{line}\n[three]\n", more="[two]\n")] == ["one", "two", "three"]
 
 
 def test_includes_in_a_folder_in_order_and_from_the_configuration_directory(read):
-    sections = read(pjsip="#include pjsip.d/*.conf\n", pjsip_d="", **{"pjsip.d__b": "[b]\n#include pjsip.d/deep/c.conf\n", "pjsip.d__a": "[a]\n", "pjsip.d__deep__c": "[c]\n"})
+    sections = read(
+        pjsip="#include pjsip.d/*.conf\n",
+        pjsip_d="",
+        **{"pjsip.d__b": "[b]\n#include pjsip.d/deep/c.conf\n", "pjsip.d__a": "[a]\n", "pjsip.d__deep__c": "[c]\n"},
+    )
     assert [section["name"] for section in sections] == ["a", "b", "c"]
 
 
@@ -112,7 +134,11 @@ def test_a_file_that_includes_itself_ends(read):
 
 
 def test_our_own_folder_is_left_out(read):
-    files = {"pjsip": "[one]\n#include siptrunk/pjsip.conf\n#include siptrunk-more/x.conf\n", "siptrunk__pjsip": "[acme]\n", "siptrunk-more__x": "[two]\n"}
+    files = {
+        "pjsip": "[one]\n#include siptrunk/pjsip.conf\n#include siptrunk-more/x.conf\n",
+        "siptrunk__pjsip": "[acme]\n",
+        "siptrunk-more__x": "[two]\n",
+    }
     assert [section["name"] for section in read(skip="siptrunk", **files)] == ["one", "two"]
 
 
@@ -176,7 +202,13 @@ def test_clash(read, tmp_path, text, line, name, problem):
 
 @pytest.mark.parametrize(
     ("bind", "ours"),
-    [("0.0.0.0:5060", "0.0.0.0:5060"), ("0.0.0.0", "0.0.0.0:5060"), ("[::]:5060", "0.0.0.0"), ("198.18.1.1:5070", "0.0.0.0:5070"), ("[2001:db8::1]", "0.0.0.0")],
+    [
+        ("0.0.0.0:5060", "0.0.0.0:5060"),
+        ("0.0.0.0", "0.0.0.0:5060"),
+        ("[::]:5060", "0.0.0.0"),
+        ("198.18.1.1:5070", "0.0.0.0:5070"),
+        ("[2001:db8::1]", "0.0.0.0"),
+    ],
 )
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])
 def test_a_transport_on_our_port(read, tmp_path, bind, ours, protocol):

@@ -69,7 +69,10 @@ TRUNK_MISTAKES = (
     ({"servers": ["198.18.1.10"]}, "servers[0]: expected a mapping, got a string"),
     ({"digits": {"strip": "INF"}}, "digits.strip: expected a number, got 'INF'"),
     ({"servers": [{"host": "198.18.1.10", "weight": None}]}, f"servers[0].weight: {NOTHING}"),
-    *(({key: None}, f"{key}: {NOTHING}") for key in ("transport", "register", "codecs", "digits", "inbound_from", "max_channels", "probe", "verdicts")),
+    *(
+        ({key: None}, f"{key}: {NOTHING}")
+        for key in ("transport", "register", "codecs", "digits", "inbound_from", "max_channels", "probe", "verdicts")
+    ),
     # strings
     ({"carrier": "acme\nbeta"}, f"carrier: {CONTROL}"),
     ({"site": "nyc\x00"}, f"site: {CONTROL}"),
@@ -160,8 +163,11 @@ ROUTE_MISTAKES = (
         ({"trunks": [{"name": "acme", "weight": weight}]}, f"weight {weight!r} of trunk 'acme': expected a whole number from 0 to 65535")
         for weight in (-1, 65536, 1.5, True, "70", None)
     ),
-    ({"verdicts": {"5xy": "final"}}, "verdicts key '5xy': expected a SIP code from 300 to 699, a class such as 5xx, "
-                                     "or one of silent, unreachable, no_progress, rang_out"),
+    (
+        {"verdicts": {"5xy": "final"}},
+        "verdicts key '5xy': expected a SIP code from 300 to 699, a class such as 5xx, "
+        "or one of silent, unreachable, no_progress, rang_out",
+    ),
 )
 
 POLICY_MISTAKES = (
@@ -248,7 +254,10 @@ RANGES = {
     "cool_down": ("route policy", 0, 3600, " seconds"),
 }
 PLACES = {
-    "server": ("siptrunk_trunks[0] (acme): servers[0]", lambda change: {"trunks": [{**TRUNK, "servers": [{"host": "198.18.1.10", **change}]}]}),
+    "server": (
+        "siptrunk_trunks[0] (acme): servers[0]",
+        lambda change: {"trunks": [{**TRUNK, "servers": [{"host": "198.18.1.10", **change}]}]},
+    ),
     "digits": ("siptrunk_trunks[0] (acme): digits", lambda change: {"trunks": [{**TRUNK, "digits": change}]}),
     "probe": ("siptrunk_trunks[0] (acme): probe", lambda change: {"trunks": [{**TRUNK, "probe": {"interval": 0, **change}}]}),
     "trunk": ("siptrunk_trunks[0] (acme)", lambda change: {"trunks": [{**TRUNK, **change}]}),
@@ -331,8 +340,14 @@ def test_several_items(trunks, routes, problems):
     [
         {},
         {"servers": [{"host": "gw1.acme.example", "port": 5070, "priority": 1, "weight": 0}]},
-        *({"servers": "absent", "domain": domain} for domain in ("sip.acme.example", "acme.example.:5070", "198.18.1.10", "198.18.1.10:5070")),
-        *({"servers": "absent", "domain": domain} for domain in ("2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:5070", "_sip._udp.acme.example")),
+        *(
+            {"servers": "absent", "domain": domain}
+            for domain in ("sip.acme.example", "acme.example.:5070", "198.18.1.10", "198.18.1.10:5070")
+        ),
+        *(
+            {"servers": "absent", "domain": domain}
+            for domain in ("2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:5070", "_sip._udp.acme.example")
+        ),
         {**ACCOUNT, "register": True, "realm": "any thing; at all"},
         {**ACCOUNT, "register": "each", "auth_username": "auth+1@acme.example"},
         {"inbound_from": ["198.18.1.0/24", "198.18.2.7", "2001:db8::/32"], "inbound_context": "from_acme-1"},
@@ -351,7 +366,9 @@ def test_defaults_are_filled():
         "trunks": [
             {
                 "name": "acme",
-                **dict.fromkeys(["carrier", "site", "domain", "username", "auth_username", "password", "realm", "from_user", "from_domain"]),
+                **dict.fromkeys(
+                    ["carrier", "site", "domain", "username", "auth_username", "password", "realm", "from_user", "from_domain"]
+                ),
                 **dict.fromkeys(["caller_id", "inbound_context", "no_progress_timeout", "ring_timeout"]),
                 "servers": [{"host": "198.18.1.10", "port": None, "priority": 10, "weight": 50}],
                 "transport": "udp",
@@ -406,20 +423,31 @@ def test_groups_of_a_route():
 
 
 def test_the_users_variables_stay_as_they_were():
-    trunks, routes, policy = [changed(TRUNK, {"probe": {}, "digits": {}, **ACCOUNT})], [copy.deepcopy(ROUTE)], {"verdicts": {480: "next_trunk"}}
+    trunks, routes, policy = (
+        [changed(TRUNK, {"probe": {}, "digits": {}, **ACCOUNT})],
+        [copy.deepcopy(ROUTE)],
+        {"verdicts": {480: "next_trunk"}},
+    )
     before = copy.deepcopy((trunks, routes, policy))
     read(trunks, routes, policy)
     assert (trunks, routes, policy) == before
 
 
 def test_secrets():
-    assert model.secrets([{**TRUNK, **ACCOUNT}, {"name": "beta"}, {"name": "gamma", "password": None}, {"name": "zeta", "password": ""}]) == {"acme": SECRET}
+    assert model.secrets(
+        [{**TRUNK, **ACCOUNT}, {"name": "beta"}, {"name": "gamma", "password": None}, {"name": "zeta", "password": ""}]
+    ) == {"acme": SECRET}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        *({key: junk} for key in SPEC["siptrunk_trunks"]["options"] if key != "password" for junk in ("\x00", None, [None], {"x": SECRET}, -1, "?", True)),
+        *(
+            {key: junk}
+            for key in SPEC["siptrunk_trunks"]["options"]
+            if key != "password"
+            for junk in ("\x00", None, [None], {"x": SECRET}, -1, "?", True)
+        ),
         {"password": f"{SECRET}\x00"},
         {"username": "absent"},
         {"pasword": SECRET},
@@ -476,7 +504,10 @@ ADDRESS_LIKE = st.text("0123456789abcdef:.[]/%", min_size=1, max_size=24)
 ANSWER = {"targets": [{"host": "gw", "address": "198.18.1.10", "port": 5060, "priority": 0, "weight": 0}], "errors": []}
 
 
-@given(st.sampled_from(PATHS), st.text(max_size=20) | ADDRESS_LIKE | st.floats().map(str) | st.text("Xx.![]0-9_*", max_size=8).map("_{}".format))
+@given(
+    st.sampled_from(PATHS),
+    st.text(max_size=20) | ADDRESS_LIKE | st.floats().map(str) | st.text("Xx.![]0-9_*", max_size=8).map("_{}".format),
+)
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(DOMAIN, "[2001:db8::1]]:5")
 @example(DOMAIN, "[2001:db8::1]5060")
@@ -494,7 +525,9 @@ def test_junk_anywhere_is_taken_or_refused_and_nothing_else(path, junk):
         assert error.problems and all(isinstance(problem, str) and problem for problem in error.problems)
 
 
-@pytest.mark.parametrize("junk", [None, True, -1, 1.5, float("nan"), [], {}, [[]], [{}], {"x": []}, [None], b"bytes", 10**400, object()], ids=ascii)
+@pytest.mark.parametrize(
+    "junk", [None, True, -1, 1.5, float("nan"), [], {}, [[]], [{}], {"x": []}, [None], b"bytes", 10**400, object()], ids=ascii
+)
 def test_junk_of_another_type_is_taken_or_refused_and_nothing_else(junk):
     for path in [*PATHS, *{path[:-1] for path in PATHS if len(path) > 1}, *((name,) for name in FULL)]:
         whole = with_junk(path, junk)

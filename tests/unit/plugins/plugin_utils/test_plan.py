@@ -25,7 +25,14 @@ SECRET = 's3cret;"\\x'
 
 
 def target(host, address, priority=10, weight=50, port=5060):
-    return {"host": host, "address": address, "port": port, "priority": priority, "weight": weight, "family": f"ipv{6 if ':' in address else 4}"}
+    return {
+        "host": host,
+        "address": address,
+        "port": port,
+        "priority": priority,
+        "weight": weight,
+        "family": f"ipv{6 if ':' in address else 4}",
+    }
 
 
 def answer(*targets, errors=()):
@@ -169,7 +176,11 @@ def test_the_plan_is_json_without_any_password():
 
 def test_the_same_model_gives_the_same_plan_in_whatever_order_it_is_written():
     trunks = [ACME, BETA, trunk("gamma", 3, 2, verdicts={480: "next_trunk"}, inbound_from=["198.18.2.0/24"]), trunk("unused", 4)]
-    routes = [NANP, {**NANP, "name": "intl", "match": ["_00."], "trunks": ["gamma", "acme"]}, {**NANP, "name": "a", "match": ["1"], "verdicts": {404: "next_trunk"}}]
+    routes = [
+        NANP,
+        {**NANP, "name": "intl", "match": ["_00."], "trunks": ["gamma", "acme"]},
+        {**NANP, "name": "a", "match": ["1"], "verdicts": {404: "next_trunk"}},
+    ]
     answers = {question: {**found, "targets": found["targets"][::-1]} for question, found in ANSWERS.items()}
     expected = json.dumps(compile_model(trunks, routes), sort_keys=True)
     for shuffled, others in itertools.product(itertools.permutations(trunks), itertools.permutations(routes)):
@@ -187,18 +198,30 @@ def test_compiling_leaves_the_model_as_it_was():
 
 
 def targets_of(found, capabilities=None):
-    return compile_model([ACME], [{**NANP, "trunks": ["acme"]}], answers={("sip.acme.example", "udp"): answer(*found)}, capabilities=capabilities)["trunks"][0]["targets"]
+    return compile_model(
+        [ACME], [{**NANP, "trunks": ["acme"]}], answers={("sip.acme.example", "udp"): answer(*found)}, capabilities=capabilities
+    )["trunks"][0]["targets"]
 
 
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
         pytest.param([target("a", "198.18.1.2", 20), target("b", "198.18.1.1", 10)], ["198.18.1.1", "198.18.1.2"], id="priority"),
-        pytest.param([target("a", "198.18.1.1", 10, 0), target("b", "198.18.1.2", 10, 9)], ["198.18.1.2", "198.18.1.1"], id="then weight, heaviest first"),
+        pytest.param(
+            [target("a", "198.18.1.1", 10, 0), target("b", "198.18.1.2", 10, 9)],
+            ["198.18.1.2", "198.18.1.1"],
+            id="then weight, heaviest first",
+        ),
         pytest.param([target("b", "198.18.1.1"), target("a", "198.18.1.2")], ["198.18.1.2", "198.18.1.1"], id="then host"),
-        pytest.param([target("a", "198.18.1.10"), target("a", "198.18.1.9")], ["198.18.1.9", "198.18.1.10"], id="then address, as a number"),
+        pytest.param(
+            [target("a", "198.18.1.10"), target("a", "198.18.1.9")], ["198.18.1.9", "198.18.1.10"], id="then address, as a number"
+        ),
         pytest.param([target("a", "198.18.1.1", 10), target("b", "198.18.1.1", 20)], ["198.18.1.1"], id="one address once"),
-        pytest.param([target("a", "198.18.1.1", port=5060), target("a", "198.18.1.1", port=5070)], ["198.18.1.1", "198.18.1.1"], id="two ports are two targets"),
+        pytest.param(
+            [target("a", "198.18.1.1", port=5060), target("a", "198.18.1.1", port=5070)],
+            ["198.18.1.1", "198.18.1.1"],
+            id="two ports are two targets",
+        ),
         pytest.param([target("a", "2001:db8::1", 1), target("a", "198.18.1.1", 2)], ["2001:db8::1", "198.18.1.1"], id="both families"),
     ],
 )
@@ -250,7 +273,9 @@ def test_a_domain_that_is_an_address_needs_no_name_server(domain, transport, exp
 
 def test_registrations():
     def names(register):
-        return [(item["name"], item["address"]) for item in compile_model([{**ACME, "register": register}, BETA])["trunks"][0]["registrations"]]
+        return [
+            (item["name"], item["address"]) for item in compile_model([{**ACME, "register": register}, BETA])["trunks"][0]["registrations"]
+        ]
 
     assert names(False) == []
     assert names(True) == [("acme", "198.18.1.10")]
@@ -263,8 +288,16 @@ def test_registrations():
         ({}, "sip.acme.example"),
         ({"domain": "sip.acme.example.:5060"}, "sip.acme.example."),
         ({"from_domain": "pbx.example"}, "pbx.example"),
-        pytest.param({"domain": "2001:db8::1"}, "2001:db8::1", marks=pytest.mark.xfail(strict=True, reason="an IPv6 address is cut at its last colon")),
-        pytest.param({"domain": "[2001:db8::1]"}, "[2001:db8::1]", marks=pytest.mark.xfail(strict=True, reason="an IPv6 address is cut at its last colon")),
+        pytest.param(
+            {"domain": "2001:db8::1"},
+            "2001:db8::1",
+            marks=pytest.mark.xfail(strict=True, reason="an IPv6 address is cut at its last colon"),
+        ),
+        pytest.param(
+            {"domain": "[2001:db8::1]"},
+            "[2001:db8::1]",
+            marks=pytest.mark.xfail(strict=True, reason="an IPv6 address is cut at its last colon"),
+        ),
     ],
 )
 def test_from_domain(change, from_domain):
@@ -278,19 +311,27 @@ GONE = ("nxdomain", "sip.acme.example", "sip.acme.example does not exist")
 def test_dns_without_targets():
     answers = {**ANSWERS, ("sip.acme.example", "udp"): answer(errors=[GONE, ("timeout", "x", "no answer")])}
     assert problems_of(answers=answers) == [
-        "trunk 'acme': domain 'sip.acme.example' leads to no address: sip.acme.example does not exist; no answer; correct the name, or give servers"
+        "trunk 'acme': domain 'sip.acme.example' leads to no address: sip.acme.example does not exist; no answer; "
+        "correct the name, or give servers"
     ]
 
 
 def test_dns_without_targets_for_a_server():
-    answers = {**ANSWERS, ("gw1.beta.example:5060", "udp"): answer(errors=[("nxdomain", "gw1.beta.example", "gw1.beta.example does not exist")])}
+    answers = {
+        **ANSWERS,
+        ("gw1.beta.example:5060", "udp"): answer(errors=[("nxdomain", "gw1.beta.example", "gw1.beta.example does not exist")]),
+    }
     assert problems_of(answers=answers) == [
-        "trunk 'beta': server 'gw1.beta.example:5060' leads to no address: gw1.beta.example does not exist; correct the name, or give servers"
+        "trunk 'beta': server 'gw1.beta.example:5060' leads to no address: gw1.beta.example does not exist; "
+        "correct the name, or give servers"
     ]
 
 
 def test_dns_in_part():
-    answers = {**ANSWERS, ("sip.acme.example", "udp"): answer(GW1, errors=[("timeout", "gw2.acme.example", "gw2.acme.example: no answer in 5 s")])}
+    answers = {
+        **ANSWERS,
+        ("sip.acme.example", "udp"): answer(GW1, errors=[("timeout", "gw2.acme.example", "gw2.acme.example: no answer in 5 s")]),
+    }
     compiled = compile_model(answers=answers)
     assert compiled["warnings"] == ["trunk 'acme': 'sip.acme.example' resolves in part: gw2.acme.example: no answer in 5 s"]
     assert [item["id"] for item in compiled["trunks"][0]["targets"]] == ["acme.1"]
@@ -300,14 +341,18 @@ def test_dns_in_part():
 
 
 def bounds_of(policy, settings=None, route=None, **trunk_settings):
-    attempt = simple(trunk("acme", 1, **trunk_settings), route=route, policy=policy, capabilities={"settings": settings or {}})["attempts"][0]
+    attempt = simple(trunk("acme", 1, **trunk_settings), route=route, policy=policy, capabilities={"settings": settings or {}})["attempts"][
+        0
+    ]
     return {name: tuple(bound[key] for key in ("asked", "effective", "latest")) for name, bound in attempt["bounds"].items()}
 
 
 @pytest.mark.parametrize(
     ("policy", "settings", "expected"),
     [
-        pytest.param({}, {}, {"silence": (4, 4, 4), "progress": (10, 10, 10), "ring": (60, 60, 60)}, id="defaults, an engine without limits"),
+        pytest.param(
+            {}, {}, {"silence": (4, 4, 4), "progress": (10, 10, 10), "ring": (60, 60, 60)}, id="defaults, an engine without limits"
+        ),
         pytest.param(
             {"no_response_timeout": 7, "no_progress_timeout": 8.2, "ring_timeout": 30.5},
             {
@@ -426,7 +471,9 @@ QUICK = {"no_progress_timeout": 5}  # silence: min(6.4, 5)
         # a may be passed over and asked last of all: b is what counts
         pytest.param([trunk("b", 2), trunk("a", 1, 2)], {}, {}, 20, "a 2 x 10", id="the cheapest may come last"),
         # three of two targets; any two: (10 + 10) + (10 + 10)
-        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2), trunk("c", 3, 2)], {}, {}, 40, "a 2 x 10 + b 2 x 10", id="three trunks of two targets"),
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2), trunk("c", 3, 2)], {}, {}, 40, "a 2 x 10 + b 2 x 10", id="three trunks of two targets"
+        ),
         # only two of the four targets are asked
         pytest.param([trunk("a", 1, 4), trunk("b", 2, 4)], {}, {}, 20, "a 2 x 10", id="max_targets"),
         pytest.param([trunk("a", 1, 4), trunk("b", 2, 4)], {}, {"max_targets": 3}, 30, "a 3 x 10", id="max_targets of the route"),
@@ -434,30 +481,70 @@ QUICK = {"no_progress_timeout": 5}  # silence: min(6.4, 5)
         # a: 2 x 5 = 10; b: 12; c: 3. Without the cheapest, c: 22
         pytest.param(
             [trunk("a", 1, 2, **QUICK), trunk("b", 2, no_progress_timeout=12), trunk("c", 3, no_progress_timeout=3)],
-            {}, {}, 22, "a 2 x 5 + b 12", id="trunks with bounds of their own",
+            {},
+            {},
+            22,
+            "a 2 x 5 + b 12",
+            id="trunks with bounds of their own",
         ),
         # a code or 100-only leads to the next trunk, silence alone to the next target: 6.4 + 10
         pytest.param(
-            [trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {"5xx": "next_trunk", 408: "next_trunk"}}, {}, 16.4, "a 16.4",
+            [trunk("a", 1, 2), trunk("b", 2, 2)],
+            {"verdicts": {"5xx": "next_trunk", 408: "next_trunk"}},
+            {},
+            16.4,
+            "a 16.4",
             id="only silence leads to the next target",
         ),
         # nothing leads to the next target: one attempt, 10
         pytest.param(
-            [trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {"5xx": "next_trunk", 408: "next_trunk", "silent": "next_trunk", "unreachable": "final"}},
-            {}, 10, "a 10", id="nothing leads to the next target",
+            [trunk("a", 1, 2), trunk("b", 2, 2)],
+            {"verdicts": {"5xx": "next_trunk", 408: "next_trunk", "silent": "next_trunk", "unreachable": "final"}},
+            {},
+            10,
+            "a 10",
+            id="nothing leads to the next target",
         ),
         # only silence goes on at all: 6.4 + 6.4
-        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {**ALL_FINAL, 604: "final", 606: "final"}}, {}, 12.8, "a 2 x 6.4", id="only silence goes on"),
-        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {**ALL_FINAL, "silent": "final"}}, {}, 0, "a 2 x 0", id="nothing goes on"),
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2)],
+            {"verdicts": {**ALL_FINAL, 604: "final", 606: "final"}},
+            {},
+            12.8,
+            "a 2 x 6.4",
+            id="only silence goes on",
+        ),
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2)], {"verdicts": {**ALL_FINAL, "silent": "final"}}, {}, 0, "a 2 x 0", id="nothing goes on"
+        ),
         # after ringing, a 5xx in the last second: 12 each
-        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"ring_timeout": 12}, {"hunt_after_ringing": True}, 24, "a 2 x 12", id="hunt_after_ringing"),
-        pytest.param([trunk("a", 1, 2), trunk("b", 2, 2)], {"ring_timeout": 8}, {"hunt_after_ringing": True}, 20, "a 2 x 10", id="hunt_after_ringing, a short ring"),
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2)],
+            {"ring_timeout": 12},
+            {"hunt_after_ringing": True},
+            24,
+            "a 2 x 12",
+            id="hunt_after_ringing",
+        ),
+        pytest.param(
+            [trunk("a", 1, 2), trunk("b", 2, 2)],
+            {"ring_timeout": 8},
+            {"hunt_after_ringing": True},
+            20,
+            "a 2 x 10",
+            id="hunt_after_ringing, a short ring",
+        ),
         # it rang out at 12 leads to the next trunk; 10 to the next target
         pytest.param(
-            [trunk("a", 1, 2), trunk("b", 2, 2)], {"ring_timeout": 12, "verdicts": {"rang_out": "next_trunk"}}, {}, 22, "a 22", id="rang_out leads to the next trunk"
+            [trunk("a", 1, 2), trunk("b", 2, 2)],
+            {"ring_timeout": 12, "verdicts": {"rang_out": "next_trunk"}},
+            {},
+            22,
+            "a 22",
+            id="rang_out leads to the next trunk",
         ),
     ],
-)  # fmt: skip
+)
 def test_worst_post_dial_delay(trunks, policy, route, seconds, worked):
     found = simple(*trunks, policy=policy, route=route, capabilities=FLOOR)["worst_post_dial_delay"]
     assert found["seconds"] == seconds
@@ -494,8 +581,8 @@ def test_an_emergency_route_lifts_the_limits_and_says_so():
     compiled = compile_model(trunks, [route])
     assert compiled["routes"][0]["max_attempts"] == 4
     assert compiled["warnings"] == [
-        "route 'all': the last trunk may be asked only after 60 seconds (a 2 x 10 + b 2 x 10 + c 2 x 10), more than max_post_dial_delay 40; "
-        "an emergency route may"
+        "route 'all': the last trunk may be asked only after 60 seconds (a 2 x 10 + b 2 x 10 + c 2 x 10), "
+        "more than max_post_dial_delay 40; an emergency route may"
     ]
 
 
@@ -519,12 +606,18 @@ EXAMPLE = {"engine": "examplepbx", "transports": ["udp"], "address_families": ["
         ({"probe": {"alive_on": "2xx"}}, "probe: examplepbx takes a target for alive on any, not on 2xx"),
         ({"max_channels": 1}, "examplepbx does not offer a limit of channels (max_channels) yet; remove it"),
         ({"register": True, "username": "u", "password": SECRET}, "examplepbx does not offer registration yet; remove it"),
-        ({"servers": [{"host": "2001:db8::1"}]}, "none of its addresses is ipv4, which is what examplepbx uses; give servers with such addresses"),
+        (
+            {"servers": [{"host": "2001:db8::1"}]},
+            "none of its addresses is ipv4, which is what examplepbx uses; give servers with such addresses",
+        ),
     ],
 )
 def test_what_an_engine_cannot_do_for_a_trunk(change, problem):
-    assert problems_of(trunks=[trunk("acme", 1, **change) if "servers" not in change else {"name": "acme", **change}],
-                       routes=[{**NANP, "trunks": ["acme"]}], capabilities=EXAMPLE) == [f"trunk 'acme': {problem}"]  # fmt: skip
+    assert problems_of(
+        trunks=[trunk("acme", 1, **change) if "servers" not in change else {"name": "acme", **change}],
+        routes=[{**NANP, "trunks": ["acme"]}],
+        capabilities=EXAMPLE,
+    ) == [f"trunk 'acme': {problem}"]
 
 
 @pytest.mark.parametrize(
@@ -560,8 +653,12 @@ def test_all_that_is_wrong_is_said_at_once():
     trunks = [trunk("a", 1, 2, transport="tcp", max_channels=3), trunk("b", 2, 2, probe={"alive_on": "2xx"})]
     routes = [{"name": "all", "match": ["_X."], "trunks": ["a", "b"], "max_attempts": 1, "max_post_dial_delay": 5}]
     assert [problem.split(":")[0] for problem in problems_of(trunks=trunks, routes=routes, capabilities=EXAMPLE)] == [
-        "trunk 'a'", "trunk 'a'", "trunk 'b'", "route 'all'", "route 'all'",
-    ]  # fmt: skip
+        "trunk 'a'",
+        "trunk 'a'",
+        "trunk 'b'",
+        "route 'all'",
+        "route 'all'",
+    ]
 
 
 # --- warnings ------------------------------------------------------------------------------
@@ -587,11 +684,15 @@ def warnings_of(*trunks, routes=None):
     ],
 )
 def test_shared_fate(one, other, warnings):
-    assert warnings_of(trunk("a", 1, **one), trunk("b", 2, **other)) == [f"route 'all': trunks 'a' and 'b' {warning}" for warning in warnings]
+    assert warnings_of(trunk("a", 1, **one), trunk("b", 2, **other)) == [
+        f"route 'all': trunks 'a' and 'b' {warning}" for warning in warnings
+    ]
 
 
 def test_shared_address():
-    assert warnings_of(trunk("a", 1, 2), {**trunk("b", 1, 2), "servers": [{"host": "198.18.1.2", "port": 5070}, {"host": "198.18.9.9"}]}) == [
+    assert warnings_of(
+        trunk("a", 1, 2), {**trunk("b", 1, 2), "servers": [{"host": "198.18.1.2", "port": 5070}, {"host": "198.18.9.9"}]}
+    ) == [
         "route 'all': trunks 'a' and 'b' share the address 198.18.1.2: they fail together",
         "trunks 'a' and 'b' both receive calls from 198.18.1.2/32: those calls count as 'a'",
     ]
@@ -611,7 +712,11 @@ def test_a_trunk_in_no_route():
 
 
 def test_each_source_address_belongs_to_one_trunk():
-    trunks = [trunk("b", 1, inbound_from=["198.18.2.0/30", "198.18.4.7"]), trunk("a", 2, inbound_from=["198.18.1.0/24"]), trunk("c", 3, inbound_from=["198.18.2.0/24"])]
+    trunks = [
+        trunk("b", 1, inbound_from=["198.18.2.0/30", "198.18.4.7"]),
+        trunk("a", 2, inbound_from=["198.18.1.0/24"]),
+        trunk("c", 3, inbound_from=["198.18.2.0/24"]),
+    ]
     compiled = compile_model(trunks, [{"name": "all", "match": ["_X."], "trunks": ["a", "b", "c"]}])
     assert {item["name"]: item["inbound"]["from"] for item in compiled["trunks"]} == {
         "a": ["198.18.1.0/24", "198.18.2.1/32"],

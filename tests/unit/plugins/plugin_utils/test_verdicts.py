@@ -33,7 +33,9 @@ WITHOUT_CODE = {"silent": "next_target", "unreachable": "next_target", "no_progr
 NEVER_CHANGED = {482, 483, 486, 487} | set(range(600, 700)) - {604, 606}
 
 
-@pytest.mark.parametrize(("codes", "verdict"), [pytest.param(codes - (NAMED if REST in row else set()), verdict, id=row) for row, codes, verdict in ROWS])
+@pytest.mark.parametrize(
+    ("codes", "verdict"), [pytest.param(codes - (NAMED if REST in row else set()), verdict, id=row) for row, codes, verdict in ROWS]
+)
 def test_row(codes, verdict):
     assert {code: verdicts.DEFAULTS[code] for code in codes} == dict.fromkeys(codes, verdict)
     assert {code: verdicts.default_verdict(code) for code in codes} == dict.fromkeys(codes, verdict)
@@ -67,7 +69,9 @@ def test_outcome_without_a_code(outcome, verdict):
             {**dict.fromkeys(range(500, 600), "final"), 500: "next_target", 503: "next_trunk"},
             id="a code wins over its class, wherever it stands",
         ),
-        pytest.param({"4xx": "next_trunk"}, dict.fromkeys(set(range(400, 500)) - NEVER_CHANGED, "next_trunk"), id="4xx spares what never changes"),
+        pytest.param(
+            {"4xx": "next_trunk"}, dict.fromkeys(set(range(400, 500)) - NEVER_CHANGED, "next_trunk"), id="4xx spares what never changes"
+        ),
         pytest.param({"6xx": "next_trunk"}, {604: "next_trunk", 606: "next_trunk"}, id="6xx spares what never changes"),
     ],
 )

@@ -1,0 +1,411 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""lab/carrier.py as a process of its own, told by control.json and driven over sockets on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import carrier as program
+import pytest
+
+COUNT = itertools.count(1)
+
+
+class Phone:
+    """A socket that sends requests and takes what comes back."""
+
+    def __init__(self, transport: str, port: int) -> None:
+        self.transport, self.port, self.buffer = transport, port, b""
+        if transport == "tcp":
+            self.socket = socket.create_connection(("127.0.0.1", port), timeout=3)
+        else:
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket.bind(("127.0.0.1", 0))
+            self.socket.connect(("127.0.0.1", port))
+
+    def send(self, method: str, call: str, number: int = 1, branch: str = "", tag: str = "", extra: tuple[str, ...] = ()) -> None:
+        address = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        lines = [
+            f"{method} sip:12125550100@127.0.0.1:{self.port} SIP/2.0",
+            f"Via: SIP/2.0/{self.transport.upper()} {address};branch=z9hG4bK{branch or call};rport",
+            "f: <sip:1000@127.0.0.1>;tag=caller",
+            "To: <sip:12125550100@127.0.0.1>" + (f";tag={tag}" if tag else ""),
+            f"i: {call}",
+            f"CSeq: {number} {method}",
+            f"Contact: <sip:1000@{address}>",
+            *extra,
+            "Content-Length: 0",
+        ]
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+
+    def take(self, within: float = 2.0) -> program.Message | None:
+        """The next message; None when nothing comes."""
+        self.socket.settimeout(within)
+        try:
+            if self.transport == "udp":
+                return program.Message(self.socket.recv(65535).decode())
+            while not (found := re.search(rb"\r\nContent-Length: (\d+)\r\n\r\n", self.buffer)):
+                data = self.socket.recv(65535)
+                if not data:
+                    return None
+                self.buffer += data
+            end = found.end() + int(found.group(1))
+            message, self.buffer = self.buffer[:end], self.buffer[end:]
+            return program.Message(message.decode())
+        except (socket.timeout, ConnectionError):
+            return None
+
+    def codes(self, count: int, within: float = 2.0) -> list[int | None]:
+        return [message.code for message in (self.take(within) for _ in range(count)) if message]
+
+    def nothing(self, within: float = 0.3) -> bool:
+        return within == 0 or self.take(within) is None
+
+
+class Lab:
+    def __init__(self, port: int, folder) -> None:
+        self.port, self.folder, self.phones = port, folder, []
+
+    def tell(self, **control) -> None:
+        temporary = self.folder / ".control"
+        temporary.write_text(json.dumps(control), encoding="utf-8")
+        os.replace(temporary, self.folder / "control.json")
+
+    def phone(self, transport: str = "udp") -> Phone:
+        self.phones.append(Phone(transport, self.port))
+        return self.phones[-1]
+
+    def wire(self, call: str) -> list[dict]:
+        lines = (self.folder / "wire.jsonl").read_text(encoding="utf-8").splitlines()
+        return [line for line in map(json.loads, lines) if line["call_id"] == call]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("carrier")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, program.__file__, "--address", "127.0.0.1", "--port", str(port), "--state-dir", str(folder)]
+    process = subprocess.Popen(command, stderr=(folder / "stderr").open("w"))
+    lab = Lab(port, folder)
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield lab
+    alive = process.poll() is None
+    process.terminate()
+    process.wait(5)
+    assert alive, "the carrier died"
+    assert "Traceback" not in (folder / "stderr").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def lab(running):
+    running.tell()
+    yield running
+    while running.phones:
+        running.phones.pop().socket.close()
+
+
+@pytest.fixture
+def call():
+    return f"call-{next(COUNT)}"
+
+
+def acked(phone: Phone, call: str, final: program.Message) -> None:
+    branch = call if final.code >= 300 else f"{call}-ack"
+    phone.send("ACK", call, branch=branch, tag=final.to_tag)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_call_from_beginning_to_end(lab, call, transport):
+    lab.tell(invite={"do": "answer", "ring": 0.1})
+    phone = lab.phone(transport)
+    phone.send("INVITE", call, extra=("Record-Route: <sip:one;lr>", "Record-Route: <sip:two;lr>"))
+    began = time.monotonic()
+    trying, ringing, answer = phone.take(), phone.take(), phone.take()
+
+    assert [m.code for m in (trying, ringing, answer)] == [100, 180, 200]
+    assert time.monotonic() - began >= 0.09
+    assert not trying.to_tag and ringing.to_tag == answer.to_tag != ""
+    assert answer.all("record-route") == ["<sip:one;lr>", "<sip:two;lr>"]
+    assert "m=audio" in answer.body and not ringing.body
+    port = phone.socket.getsockname()[1]
+    assert f"rport={port}" in answer.get("via") and "received=127.0.0.1" in answer.get("via")
+    acked(phone, call, answer)
+    phone.send("INVITE", call, number=2, branch=f"{call}-again", tag=answer.to_tag)
+    again = phone.take()
+    assert again.code == 200 and "m=audio" in again.body
+    phone.send("ACK", call, number=2, branch=f"{call}-again-ack", tag=answer.to_tag)
+    phone.send("BYE", call, number=3, branch=f"{call}-bye", tag=answer.to_tag)
+    assert phone.codes(1) == [200]
+    assert phone.nothing(0.6), "the ACKs were understood"
+
+    wire = lab.wire(call)
+    assert [(line["dir"], line["method"], line["code"]) for line in wire] == [
+        ("rx", "INVITE", None), ("tx", "INVITE", 100), ("tx", "INVITE", 180), ("tx", "INVITE", 200), ("rx", "ACK", None),
+        ("rx", "INVITE", None), ("tx", "INVITE", 200), ("rx", "ACK", None), ("rx", "BYE", None), ("tx", "BYE", 200),
+    ]  # fmt: skip
+    first = wire[0]
+    assert (first["user"], first["host"], first["from_user"]) == ("12125550100", f"127.0.0.1:{lab.port}", "1000")
+    assert (first["transport"], first["peer"], first["cseq"], first["retrans"]) == (transport, f"127.0.0.1:{port}", 1, False)
+    assert first["headers"]["contact"] == f"<sip:1000@127.0.0.1:{port}>"
+    assert abs(first["t"] - time.time()) < 10
+
+
+@pytest.mark.parametrize(
+    ("told", "codes"),
+    [
+        ({"do": "ring"}, [100, 180]),
+        ({"do": "trying"}, [100]),
+        ({"do": "trying_then_answer", "after": 0.1, "ring": 0.1}, [100, 180, 200]),
+        ({"do": "code", "code": 503}, [100, 503]),
+        ({"do": "no_trying_code", "code": 404}, [404]),
+        ({"do": "ring_then_code", "code": 486, "after": 0.1}, [100, 180, 486]),
+        ({"do": "progress_then_code", "code": 503, "after": 0.1}, [100, 183, 503]),
+        ({"do": "silent"}, []),
+        ({"do": "late_answer", "after": 0.2}, [200]),
+        ({"do": "late_ring", "after": 0.2}, [180]),
+        ({"do": "nonsense"}, [500]),
+    ],
+    ids=lambda value: value["do"] if isinstance(value, dict) else "",
+)
+def test_behaviours(lab, call, told, codes):
+    lab.tell(invite=told)
+    phone = lab.phone()
+    phone.send("INVITE", call)
+
+    messages = [phone.take() for _ in codes]
+
+    assert [m.code for m in messages] == codes
+    if codes and codes[-1] >= 200:
+        acked(phone, call, messages[-1])
+    assert phone.nothing(0.12)
+    assert all("m=audio" in m.body for m in messages if m.code in (183, 200))
+
+
+def test_reason_and_headers(lab, call):
+    lab.tell(invite={"do": "code", "code": 503, "reason": "Gone Fishing", "headers": {"Retry-After": "30"}})
+    phone = lab.phone()
+    phone.send("INVITE", call)
+    _trying, final = phone.take(), phone.take()
+    acked(phone, call, final)
+
+    assert (final.first, final.get("retry-after")) == ("SIP/2.0 503 Gone Fishing", "30")
+
+
+@pytest.mark.parametrize(
+    ("told", "transport", "again"), [("code", "udp", True), ("answer", "udp", True), ("answer", "tcp", True), ("code", "tcp", False)]
+)
+def test_final_answers_come_again_until_the_ack(lab, call, told, transport, again):
+    lab.tell(invite={"do": told, "code": 503, "ring": 0})
+    phone = lab.phone(transport)
+    phone.send("INVITE", call)
+    final = next(m for m in iter(phone.take, None) if m.code >= 200)
+
+    repeated = phone.take(0.65)
+    acked(phone, call, final)
+
+    assert (repeated is not None) is again
+    assert phone.nothing(1.1 if (told, transport) == ("code", "udp") else 0), "the ACK was understood"
+    assert sum(line["retrans"] for line in lab.wire(call)) == again
+
+
+def test_an_invite_that_comes_again_gets_the_last_answer_again(lab, call):
+    lab.tell(invite={"do": "ring"})
+    phone = lab.phone()
+    phone.send("INVITE", call)
+    assert phone.codes(2) == [100, 180]
+    phone.send("INVITE", call)
+
+    assert phone.codes(2, 0.2) == [180]
+    assert [line["retrans"] for line in lab.wire(call)] == [False, False, False, True, True]
+
+
+def test_cancel(lab, call):
+    lab.tell(invite={"do": "ring_then_code", "code": 503, "after": 0.4})
+    phone = lab.phone()
+    phone.send("INVITE", call)
+    assert phone.codes(2) == [100, 180]
+    phone.send("CANCEL", call)
+    ok, final = phone.take(), phone.take()
+    acked(phone, call, final)
+
+    assert (ok.code, ok.method, final.code, final.method) == (200, "CANCEL", 487, "INVITE")
+    assert phone.nothing(0.6), "the ACK was understood, and the 503 is off"
+    phone.send("CANCEL", call, branch="unheard-of")
+    assert phone.codes(1) == [481]
+
+
+def test_a_late_answer_has_not_seen_the_cancel(lab, call):
+    lab.tell(invite={"do": "late_answer", "after": 0.3})
+    phone = lab.phone()
+    phone.send("INVITE", call)
+    phone.send("CANCEL", call)
+    answer = phone.take()
+    acked(phone, call, answer)
+
+    assert (answer.code, answer.method) == (200, "INVITE")
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_the_carrier_hangs_up(lab, call, transport):
+    lab.tell(invite={"do": "answer", "ring": 0, "talk": 0.2})
+    phone = lab.phone(transport)
+    phone.send("INVITE", call)
+    answer = next(m for m in iter(phone.take, None) if m.code == 200)
+    acked(phone, call, answer)
+    bye = phone.take()
+
+    assert bye.method == "BYE" and bye.to_tag == "caller" and answer.to_tag in bye.get("from")
+    assert bye.first.split()[1] == f"sip:1000@127.0.0.1:{phone.socket.getsockname()[1]}"
+    reply = ["SIP/2.0 200 OK", *(f"{n}: {bye.get(n)}" for n in ("via", "from", "to", "call-id", "cseq")), "Content-Length: 0", "", ""]
+    phone.socket.sendall("\r\n".join(reply).encode())
+    assert phone.nothing(0.6), "an answered BYE does not come again"
+
+
+def test_options(lab, call):
+    phone = lab.phone()
+    for told, codes in ((200, [200]), (503, [503]), ("silent", [])):
+        lab.tell(options=told)
+        phone.send("OPTIONS", call)
+        assert phone.codes(1, 1.0 if codes else 0.2) == codes
+
+
+def test_registration(lab, call):
+    phone = lab.phone()
+    phone.send("REGISTER", call, extra=("Expires: 120",))
+    answer = phone.take()
+    assert answer.code == 200 and answer.all("contact") == [f"<sip:1000@127.0.0.1:{phone.socket.getsockname()[1]}>;expires=120"]
+    for told, codes in ((403, [403]), ("silent", [])):
+        lab.tell(register=told)
+        phone.send("REGISTER", call)
+        assert phone.codes(1, 1.0 if codes else 0.2) == codes
+
+
+def md5(*parts: str) -> str:
+    return hashlib.md5(":".join(parts).encode()).hexdigest()
+
+
+def authorization(challenge: str, method: str, password: str, user: str = "trunk") -> str:
+    """An Authorization value, put together here and not by the program under test (RFC 2617 section 3.5)."""
+    nonce = re.search(r'nonce="([^"]+)"', challenge).group(1)
+    realm = re.search(r'realm="([^"]+)"', challenge).group(1)
+    secret, request = md5(user, realm, password), md5(method, "sip:carrier")
+    qop = ["00000001", "0a4f", "auth"] if 'qop="auth"' in challenge else []
+    more = f", qop={qop[2]}, nc={qop[0]}, cnonce=\"{qop[1]}\"" if qop else ""
+    response = md5(secret, nonce, *qop, request)
+    return f'Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="sip:carrier", response="{response}", algorithm=MD5{more}'
+
+
+def test_digest_of_the_rfc():
+    """RFC 2617 section 3.5."""
+    given = program.digest_parameters(
+        'Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", uri="/dir/index.html", '
+        'qop=auth, nc=00000001, cnonce="0a4f113b", response="6629fae49393a05397450978507c4ef1", opaque="5ccc069c403ebaf9f0171e9517f40e41"'
+    )
+
+    assert program.digest_response(given, "GET", "Circle Of Life") == given["response"]
+
+
+@pytest.mark.parametrize("qop", [True, False])
+def test_registration_with_credentials(lab, call, qop):
+    lab.tell(register="challenge", users={"trunk": "secret"}, qop=qop)
+    phone = lab.phone()
+    phone.send("REGISTER", call)
+    challenge = phone.take()
+    assert challenge.code == 401 and ("qop" in challenge.get("www-authenticate")) is qop
+    asked = challenge.get("www-authenticate")
+    elsewhere = re.sub(r'nonce="[^"]+"', 'nonce="of another server"', asked)
+    bad = [("trunk", "wrong", asked, 401), ("nobody", "secret", asked, 401), ("trunk", "secret", elsewhere, 401)]
+    tries = [("trunk", "secret", asked, 200), *bad]
+    for number, (user, password, to, code) in enumerate(tries, start=2):
+        credentials = authorization(to, "REGISTER", password, user)
+        phone.send("REGISTER", call, number=number, branch=f"{call}-{number}", extra=(f"Authorization: {credentials}",))
+        assert phone.codes(1) == [code]
+
+
+def test_a_call_with_credentials(lab, call):
+    lab.tell(invite={"do": "code", "code": 486}, invite_auth=True, users={"trunk": "secret"})
+    phone = lab.phone()
+    phone.send("INVITE", call)
+    challenge = phone.take()
+    acked(phone, call, challenge)
+    credentials = authorization(challenge.get("proxy-authenticate"), "INVITE", "secret")
+    phone.send("INVITE", call, number=2, branch=f"{call}-2", extra=(f"Proxy-Authorization: {credentials}",))
+    _trying, final = phone.take(), phone.take()
+    phone.send("ACK", call, number=2, branch=f"{call}-2", tag=final.to_tag)
+
+    assert (challenge.code, final.code) == (407, 486)
+    assert phone.nothing(0.6), "the ACK of the 407 was understood too"
+
+
+def test_silence(lab, call):
+    phone = lab.phone()
+    lab.tell(invite={"do": "ring"})
+    phone.send("INVITE", call)
+    assert phone.codes(2) == [100, 180]
+    lab.tell(silent=True)
+    for method in ("OPTIONS", "REGISTER", "INVITE", "CANCEL"):
+        phone.send(method, call, branch=f"{call}-{method}")
+
+    assert phone.nothing(0.3)
+    assert [line["method"] for line in lab.wire(call) if line["dir"] == "rx"] == ["INVITE", "OPTIONS", "REGISTER", "INVITE", "CANCEL"]
+
+
+def test_closed_sockets(lab, call):
+    phone, stream = lab.phone(), lab.phone("tcp")
+    stream.send("OPTIONS", call)
+    assert stream.codes(1) == [200]
+    lab.tell(closed=True)
+    time.sleep(0.3)
+
+    assert stream.take(0.3) is None, "the connection is gone"
+    with pytest.raises(ConnectionRefusedError):
+        lab.phone("tcp")
+    phone.send("OPTIONS", call)
+    with pytest.raises(ConnectionRefusedError):
+        phone.socket.recv(100)
+    lab.tell()
+    time.sleep(0.3)
+    for transport in ("udp", "tcp"):
+        again = lab.phone(transport)
+        again.send("OPTIONS", call)
+        assert again.codes(1) == [200]
+
+
+def test_what_is_usual_holds_until_it_is_told_otherwise(lab, call):
+    phone = lab.phone()
+    usual = lab.folder / "usual.json"
+    usual.write_text('{"options": 404}', encoding="utf-8")
+    try:
+        phone.send("OPTIONS", call)
+        assert phone.codes(1) == [404]
+        lab.tell(options=405)
+        phone.send("OPTIONS", call)
+        assert phone.codes(1) == [405]
+    finally:
+        usual.unlink()
+
+
+def test_a_broken_control_file_changes_nothing(lab, call):
+    phone = lab.phone()
+    lab.tell(options=404)
+    time.sleep(0.1)
+    (lab.folder / "control.json").write_text("{", encoding="utf-8")
+    phone.send("OPTIONS", call)
+
+    assert phone.codes(1) == [404]
