@@ -17,31 +17,23 @@ _INCLUDE = re.compile(r"#(?:try)?include\s+[\"<]?([^\">]+)[\">]?")
 _MAX_DEPTH = 10
 
 
-def read_sections(directory, name, skip="", _depth=0):
+def read_sections(directory, name, skip=""):
     """The sections of `name` in `directory` and of the files it includes, in order.
 
     Files below the folder `skip` are left out. A missing file has no sections.
     """
-    path = os.path.join(directory, name)
-    if _depth > _MAX_DEPTH or (skip and os.path.abspath(path).startswith(os.path.abspath(skip) + os.sep)):
-        return []
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            text = stream.read()
-    except OSError:
-        return []
     sections = []
-    for number, line in _lines(text):
-        include = _INCLUDE.match(line)
+    for path, number, line in _lines(directory, name, skip, 0):
         section = _SECTION.match(line)
-        if include:
-            pattern = os.path.join(directory, include.group(1).strip())
-            for found in sorted(glob.glob(pattern)):
-                sections.extend(read_sections(directory, found, skip, _depth + 1))
-        elif section:
+        if section:
             flags = [flag.strip() for flag in (section.group(2) or "").split(",") if flag.strip()]
-            bases = [base for base in sections if base["name"] in flags]
-            options = {key: value for base in bases for key, value in base["options"].items()}
+            named = {known["name"]: known for known in sections}
+            if "+" in flags and section.group(1) in named:
+                sections.append(sections.pop(sections.index(named[section.group(1)])))
+                continue
+            options = {}
+            for base in flags:
+                options.update(named[base]["options"] if base in named else {})
             sections.append({"name": section.group(1), "file": path, "line": number, "template": "!" in flags, "options": options})
         elif "=" in line and sections:
             key, _sep, value = line.partition("=")
@@ -49,13 +41,27 @@ def read_sections(directory, name, skip="", _depth=0):
     return sections
 
 
-def _lines(text):
-    """(number, line) without comments and empty lines; ``;-- ... --;`` is a comment over several lines."""
-    text = re.sub(r"(?<!\\);--(?!-).*?--;", lambda match: "\n" * match.group(0).count("\n"), text, flags=re.DOTALL)
+def _lines(directory, name, skip, depth):
+    """(file, number, line) of a file and of what it includes, without comments and empty lines."""
+    path = os.path.join(directory, name)
+    if depth > _MAX_DEPTH or (skip and os.path.abspath(path).startswith(os.path.abspath(skip) + os.sep)):
+        return
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+    except OSError:
+        return
+    # ;-- ... --; is a comment over several lines; one that is never closed runs to the end
+    text = re.sub(r"(?<!\\);--(?!-).*?(?:--;|\Z)", lambda match: "\n" * match.group(0).count("\n"), text, flags=re.DOTALL)
     for number, line in enumerate(text.splitlines(), start=1):
         bare = re.split(r"(?<!\\);", line, maxsplit=1)[0].strip()
-        if bare:
-            yield number, bare
+        include = _INCLUDE.match(bare)
+        if include:
+            for found in sorted(glob.glob(os.path.join(directory, include.group(1).strip()))):
+                for included in _lines(directory, found, skip, depth + 1):
+                    yield included
+        elif bare:
+            yield path, number, bare
 
 
 def pjsip_clashes(sections, own_names, transports, timers):

@@ -29,6 +29,11 @@ def is_network(text: str) -> bool:
     return True
 
 
+def prefix(network: str) -> int:
+    """The length of the prefix of a network, in bits."""
+    return netaddr.IPNetwork(network).prefixlen
+
+
 def is_loopback(text: str) -> bool:
     """Whether the address `text` answers on its own host alone."""
     return netaddr.IPAddress(text.partition("%")[0]).is_loopback()
@@ -44,6 +49,14 @@ def split_address(text: str) -> tuple[str, int | None] | None:
     else:
         address, port = text, ""
     return (address, int(port) if port else None) if is_address(address) else None
+
+
+def host_of(text: str) -> str:
+    """The host of "name", "name:port" or an address with or without a port; an IPv6 address in brackets, as a URI has it."""
+    literal = split_address(text)
+    if not literal:
+        return text.partition(":")[0].rstrip(".")
+    return f"[{literal[0]}]" if ":" in literal[0] else literal[0]
 
 
 def family(address: str) -> str:

@@ -20,7 +20,8 @@ from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _HOST = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.?")
-_USER = re.compile(r"[A-Za-z0-9+._~!*'()&=$/@%-]+")
+_USER = re.compile(r"[A-Za-z0-9+._~!*'()&=$/-]+")  # RFC 3261 section 25.1, "user", of what needs no escape
+_LOGIN = re.compile(r"[A-Za-z0-9+._~!*'()&=$/@%-]+")
 _DIGITS = re.compile(r"[0-9*#+]*")
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]+)?")
@@ -47,9 +48,9 @@ RANGES: dict[str, tuple[float, float, str]] = {
 # key: (pattern, what is expected)
 _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
     "name": (NAME, "a lower-case letter, then up to 30 of a-z, 0-9 and '-'"),
-    "username": (_USER, "letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"),
-    "auth_username": (_USER, "letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"),
-    "from_user": (_USER, "letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"),
+    "username": (_USER, "letters, digits and + . _ ~ ! * ' ( ) & = $ / -; a login with @ belongs in auth_username"),
+    "auth_username": (_LOGIN, "letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"),
+    "from_user": (_USER, "letters, digits and + . _ ~ ! * ' ( ) & = $ / -"),
     "from_domain": (_HOST, "a host name or an address"),
     "caller_id": (re.compile(r"[0-9*#+]+"), "a number of 0-9, *, # and +"),
     "prepend": (_DIGITS, "digits, *, # or +"),
@@ -223,6 +224,8 @@ def _check_trunk(trunk: dict[str, Any]) -> Iterator[str]:
         yield "expected either 'domain' or a list of 'servers'; " + ("remove one of them" if trunk["domain"] else "give one of them")
     if trunk["domain"]:
         yield from _check_hostport("domain", trunk["domain"], port_allowed=True)
+    if not trunk["codecs"]:
+        yield "codecs: expected at least one, such as alaw"
     for index, server in enumerate(trunk["servers"] or []):
         yield from _check_hostport(f"servers[{index}].host", server["host"], port_allowed=False)
     if trunk["register"] not in (True, False, "each"):
@@ -236,7 +239,9 @@ def _check_trunk(trunk: dict[str, Any]) -> Iterator[str]:
     if 0 < trunk["probe"]["interval"] < trunk["probe"]["timeout"]:
         yield f"probe: timeout {trunk['probe']['timeout']:g}: expected at most the interval, {trunk['probe']['interval']:g} seconds"
     for network in trunk["inbound_from"]:
-        if not addresses.is_network(network):
+        if addresses.is_network(network) and addresses.prefix(network) < 8:
+            yield f"inbound_from '{network}': nearly anybody could call in; expected the carrier's own networks, a prefix of 8 bits or longer"
+        elif not addresses.is_network(network):
             yield f"inbound_from '{network}': expected an address or a network, such as 198.18.1.0/24"
 
 
@@ -245,7 +250,7 @@ def _check_hostport(key: str, text: str, port_allowed: bool) -> Iterator[str]:
     if port_allowed and _sep and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         yield f"{key} '{text}': port '{port}': expected 1 to 65535"
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not addresses.is_address(bare) and not _HOST.fullmatch(host):
+    if not addresses.is_address(bare) and (not _HOST.fullmatch(host) or re.fullmatch(r"[0-9.]+", host)):
         yield f"{key} '{text}': expected a host name or an address{', and at the most a port' if port_allowed else ''}"
 
 

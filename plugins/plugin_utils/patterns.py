@@ -69,9 +69,14 @@ def _digits(text: str) -> frozenset[str]:
     return frozenset(digits)
 
 
-def specificity(positions: tuple[frozenset[str] | str, ...]) -> tuple:
-    """A sort key: the more specific pattern first, as Asterisk chooses."""
-    return tuple((len(p), sorted(p)) if isinstance(p, frozenset) else (1000 + ".!".index(p), []) for p in positions)
+def specificity(pattern: str) -> tuple:
+    """A sort key of a pattern that parse() accepts: the more specific first, as Asterisk chooses (main/pbx.c, ext_cmp).
+
+    A literal number comes before every pattern, and the end of a pattern after "." and "!".
+    """
+    end = [(3000, [])]
+    positions = [(len(p), sorted(p)) if isinstance(p, frozenset) else (1000 + 1000 * ".!".index(p), []) for p in parse(pattern)]
+    return pattern.startswith("_"), positions + end
 
 
 def to_regex(positions: tuple[frozenset[str] | str, ...]) -> str:

@@ -101,7 +101,7 @@ def _trunk(
         **{key: trunk[key] for key in ("name", "carrier", "site", "transport", "from_user", "caller_id")},
         **{key: trunk[key] for key in ("codecs", "digits", "max_channels")},
         "domain": domain,
-        "from_domain": trunk["from_domain"] or (domain and domain.rpartition(":")[0] or domain),
+        "from_domain": trunk["from_domain"] or (domain and addresses.host_of(domain)),
         "account": trunk["username"]
         and {"username": trunk["username"], "auth_username": trunk["auth_username"] or trunk["username"], "realm": trunk["realm"]},
         "inbound": {"from": addresses.cidrs(sources), "context": trunk["inbound_context"]},
@@ -243,8 +243,9 @@ def _route(
 
 
 def _match(route: dict[str, Any]) -> list[dict[str, str]]:
-    parsed = sorted(((patterns.parse(pattern), pattern) for pattern in route["match"]), key=lambda item: patterns.specificity(item[0]))
-    return [{"pattern": pattern, "regex": patterns.to_regex(positions)} for positions, pattern in parsed]
+    return [
+        {"pattern": pattern, "regex": patterns.to_regex(patterns.parse(pattern))} for pattern in sorted(route["match"], key=patterns.specificity)
+    ]
 
 
 def _bounds(capabilities: dict[str, Any], chosen: Callable[[str], float], no_response: float) -> dict[str, dict[str, float]]:

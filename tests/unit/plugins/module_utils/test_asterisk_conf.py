@@ -67,19 +67,16 @@ def options(sections):
             "[x](!)\na=1\n[y](!)\na=2\n[one](y,x)\n",
             [("x", {"a": "1"}), ("y", {"a": "2"}), ("one", {"a": "1"})],
             id="two bases, the later one named wins",
-            marks=pytest.mark.xfail(strict=True, reason="bases are applied in the order of the file, not of the list"),
         ),
         pytest.param(
             "[one]\na=1\n[one](+)\nb=2\n",
             [("one", {"a": "1", "b": "2"})],
             id="(+) adds to the section",
-            marks=pytest.mark.xfail(strict=True, reason="(+) makes a second section"),
         ),
         pytest.param(
             "[one]\na=1\n;-- never closed\n[two]\nb=2\n",
             [("one", {"a": "1"})],
             id="a comment that never ends",
-            marks=pytest.mark.xfail(strict=True, reason="only its first line is taken for a comment"),
         ),
     ],
 )
@@ -142,7 +139,6 @@ def test_our_own_folder_is_left_out(read):
     assert [section["name"] for section in read(skip="siptrunk", **files)] == ["one", "two"]
 
 
-@pytest.mark.xfail(strict=True, reason="an included file starts without the sections that came before it")
 @pytest.mark.parametrize(
     ("text", "more"),
     [
@@ -223,7 +219,6 @@ def test_udp_is_the_protocol_of_a_transport_that_names_none(read):
     assert len(clashes(read, "[mine]\ntype=transport\nbind=0.0.0.0:5060\n")) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="(+) makes a second section")
 def test_timers_added_later(read):
     assert clashes(read, "[sys]\ntype=system\n[sys](+)\ntimer_t1=100\ntimer_b=6400\n") == []
 

@@ -42,7 +42,8 @@ def changed(item, change):
 
 
 NAME = "expected a lower-case letter, then up to 30 of a-z, 0-9 and '-'"
-USER = "expected letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"
+USER = "expected letters, digits and + . _ ~ ! * ' ( ) & = $ / -"
+LOGIN = "expected letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"
 HOST = "expected a host name or an address"
 HOSTPORT = f"{HOST}, and at the most a port"
 NETWORK = "expected an address or a network, such as 198.18.1.0/24"
@@ -90,8 +91,9 @@ TRUNK_MISTAKES = (
     ({**ACCOUNT, "password": f"{SECRET}\n"}, f"password: {CONTROL}"),
     ({**ACCOUNT, "password": f"{SECRET} "}, f"password: {SPACE}"),
     # forms
-    ({"username": "pbx 100", "password": SECRET}, f"username 'pbx 100': {USER}"),
-    ({**ACCOUNT, "auth_username": "a;b"}, f"auth_username 'a;b': {USER}"),
+    ({"username": "pbx 100", "password": SECRET}, f"username 'pbx 100': {USER}; a login with @ belongs in auth_username"),
+    ({"username": "a@b.example", "password": SECRET}, f"username 'a@b.example': {USER}; a login with @ belongs in auth_username"),
+    ({**ACCOUNT, "auth_username": "a;b"}, f"auth_username 'a;b': {LOGIN}"),
     ({"from_user": "<1>"}, f"from_user '<1>': {USER}"),
     ({"from_domain": "acme_.example:5060"}, f"from_domain 'acme_.example:5060': {HOST}"),
     ({"caller_id": "Example <100>"}, "caller_id 'Example <100>': expected a number of 0-9, *, # and +"),
@@ -131,6 +133,12 @@ TRUNK_MISTAKES = (
     ({"username": "pbx-100"}, "password is missing: username is set, so the carrier will ask for it; give it, or remove username"),
     # probes, inbound, verdicts
     ({"probe": {"interval": 2, "timeout": 3}}, "probe: timeout 3: expected at most the interval, 2 seconds"),
+    (
+        {"inbound_from": ["0.0.0.0/0"]},
+        "inbound_from '0.0.0.0/0': nearly anybody could call in; expected the carrier's own networks, a prefix of 8 bits or longer",
+    ),
+    ({"codecs": []}, "codecs: expected at least one, such as alaw"),
+    ({"servers": [{"host": "198.18.1.300"}]}, "servers[0].host '198.18.1.300': expected a host name or an address"),
     ({"inbound_from": ["198.18.1.0/33"]}, f"inbound_from '198.18.1.0/33': {NETWORK}"),
     ({"inbound_from": ["198.18.1.10", "acme.example"]}, f"inbound_from 'acme.example': {NETWORK}"),
     ({"verdicts": {480: "retry"}}, "verdict 'retry' of 480: expected one of next_target, next_trunk, final"),
