@@ -13,9 +13,9 @@ import shutil
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 REPO = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("SIPTRUNK_CACHE", REPO / ".cache"))
@@ -113,9 +113,10 @@ def main() -> int:
     counts = count()
     counts["passed"] += sum(passed for _name, passed, _minutes in rows)
     counts["failed"] += sum(not passed for _name, passed, _minutes in rows)
-    print("\n" + "\n".join(f"{name:22} {'passed' if passed else 'FAILED':7} {minutes:5.1f} min" for name, passed, minutes in rows))
+    print(flush=True)
+    print("\n".join(f"{name:22} {'passed' if passed else 'FAILED':7} {minutes:5.1f} min" for name, passed, minutes in rows))
     print(f"{'total':30} {sum(minutes for _name, _passed, minutes in rows):5.1f} min")
-    print(f"\n{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    print(f"\n{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped", flush=True)
     return 1 if counts["failed"] else 0
 
 

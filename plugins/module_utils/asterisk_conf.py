@@ -58,8 +58,7 @@ def _lines(directory, name, skip, depth):
         include = _INCLUDE.match(bare)
         if include:
             for found in sorted(glob.glob(os.path.join(directory, include.group(1).strip()))):
-                for included in _lines(directory, found, skip, depth + 1):
-                    yield included
+                yield from _lines(directory, found, skip, depth + 1)
         elif bare:
             yield path, number, bare
 

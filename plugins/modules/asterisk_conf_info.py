@@ -14,13 +14,8 @@ description:
   - The collection's own folder, C(siptrunk) in O(directory), is left out. Missing files hold nothing.
 author:
   - siptrunk.failover contributors (@siptrunk)
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - siptrunk.failover.read_only
 options:
   directory:
     description: Asterisk's configuration directory.

@@ -17,13 +17,8 @@ description:
   - The plan holds no password.
 author:
   - siptrunk.failover contributors (@siptrunk)
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing.
-  diff_mode:
-    support: none
-    description: Changes nothing.
+extends_documentation_fragment:
+  - siptrunk.failover.read_only
 options:
   trunks:
     description: The variable C(siptrunk_trunks); see the role P(siptrunk.failover.plan#role).

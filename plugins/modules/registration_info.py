@@ -81,17 +81,8 @@ options:
       - Asterisk takes a second to refuse a login, so with less than 2 a wrong password looks like a silent server.
     type: float
     default: 5
-attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying target.
-    support: full
-    details:
-      - The module only reads. It looks, and waits for O(state), in check mode too.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
-    support: N/A
-    details:
-      - The module changes nothing.
+extends_documentation_fragment:
+  - siptrunk.failover.read_only
 """
 
 EXAMPLES = r"""
@@ -128,7 +119,7 @@ registrations:
     name:
       description: The name of the registration in the phone system.
       type: str
-      sample: acme-east.198-18-1-10
+      sample: acme-east
     trunk:
       description: The trunk it belongs to, which is the name up to the first dot.
       type: str

@@ -18,16 +18,8 @@ description:
   - Names are absolute, the search list of the host is not used. No answer is kept from one run to the next.
 requirements:
   - dnspython >= 2.0
-attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode, and does the same there, as it changes nothing.
-  diff_mode:
-    support: none
-    description: Would show what is changed, but nothing ever is.
-  idempotent:
-    support: full
-    description: A second run with the same options reports no change, and the same results while the DNS holds the same records.
+extends_documentation_fragment:
+  - siptrunk.failover.read_only
 options:
   domains:
     description:

@@ -66,7 +66,7 @@ class Phone:
             return None
 
     def codes(self, count: int, within: float = 2.0) -> list[int | None]:
-        return [message.code for message in (self.take(within) for _ in range(count)) if message]
+        return [message.code for message in (self.take(within) for _attempt in range(count)) if message]
 
     def nothing(self, within: float = 0.3) -> bool:
         return within == 0 or self.take(within) is None
@@ -99,7 +99,7 @@ def running(tmp_path_factory):
     command = [sys.executable, program.__file__, "--address", "127.0.0.1", "--port", str(port), "--state-dir", str(folder)]
     process = subprocess.Popen(command, stderr=(folder / "stderr").open("w"))
     lab = Lab(port, folder)
-    for _ in range(100):
+    for _attempt in range(100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
@@ -188,7 +188,7 @@ def test_behaviours(lab, call, told, codes):
     phone = lab.phone()
     phone.send("INVITE", call)
 
-    messages = [phone.take() for _ in codes]
+    messages = [phone.take() for _code in codes]
 
     assert [m.code for m in messages] == codes
     if codes and codes[-1] >= 200:
