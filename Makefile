@@ -11,7 +11,7 @@ lab: setup ## a phone system and two carriers in containers; the primary breaks,
 	@lab/run python lab/demo.py
 
 lab-down: ## remove the lab
-	@lab/run ansible-playbook -i inventories/lab lab/destroy.yml > /dev/null && echo "The lab is gone. Images and tools stay in .cache; make clean removes them."
+	@lab/down
 
 test: setup ## every check (PARTS="unit molecule-plan" for some)
 	@lab/run python tests/run.py $(PARTS)
@@ -20,5 +20,4 @@ bench: setup ## measure post-dial delay, beside the classic guide's dialplan
 	@lab/run python lab/bench/bench.py
 
 clean: lab-down ## remove the lab, its images and tools
-	@lab/run sh -c 'podman system reset --force' > /dev/null 2>&1 || true
 	@rm -rf .cache

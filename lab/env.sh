@@ -2,7 +2,8 @@
 # The lab's environment, for every script that talks to podman, Ansible or Molecule.
 # Sourced with $lab_repo set to the top of the checkout.
 lab_cache=${SIPTRUNK_CACHE:-$lab_repo/.cache}
-lab_run=/run/siptrunk-lab
+# each checkout has a podman state of its own
+lab_run=/run/siptrunk-lab-$(printf %s "$lab_cache" | cksum | cut -d ' ' -f 1)
 
 export PATH="$lab_cache/venv/bin:$PATH"
 export ANSIBLE_HOME="$lab_cache/ansible"
