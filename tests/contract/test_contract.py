@@ -89,3 +89,14 @@ def check_carriers(call: Call, what: str, lab: Lab, began: float) -> None:
         if call.cancel_after is not None and got:
             assert [line for line in wire if line["first"].startswith("CANCEL")], f"{what}: {host} received the CANCEL"
     assert answered == (1 if call.code == 200 else 0), f"{what}: one answered leg at the most, got {answered}"
+
+
+def test_a_channel_that_dials_out_twice_starts_afresh(healthy, lab: Lab, engine):
+    """As after a transfer: what the first hunt asked and condemned means nothing to the second. One record each."""
+    lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
+    lab.carriers["acme1"].tell(invite={"do": "code", "code": 403})
+    known = len(engine.records())
+    assert lab.caller.call("5").code == 503
+    wait_until(lambda: len(engine.records()) >= known + 2, 10, "both records")
+    got = [[(a["trunk"], a["code"]) for a in record["attempts"]] for record in engine.records()[known:]]
+    assert got == [[("beta", 503), ("acme", 403)], [("acme", 403), ("beta", 503)]]
