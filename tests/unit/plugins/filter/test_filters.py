@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.siptrunk.failover.plugins.filter import asterisk_value, asterisk_verdicts, trunk_secrets
+from ansible_collections.siptrunk.failover.plugins.filter import asterisk_draws, asterisk_value, asterisk_verdicts, trunk_secrets
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import verdicts
 
 TEXT = st.text(st.sampled_from("ab;\\\"'-=> é$") | st.characters(exclude_categories=["Cc", "Cs"]), max_size=20).map(str.strip)
@@ -95,13 +95,32 @@ def test_asterisk_verdicts_of_the_decision_table():
     ]
 
 
+@pytest.mark.parametrize(
+    ("groups", "steps"),
+    [
+        ([[("a", 50)]], [{"items": "a&", "sum": 0}]),
+        ([[("a", 50)], [("b", 0)]], [{"items": "a&b&", "sum": 0}]),
+        ([[("a", 60), ("b", 0), ("c", 20)]], [{"items": "b*0&a*60&c*20&", "sum": 80}]),
+        ([[("a", 0), ("b", 0)]], [{"items": "a*1&b*1&", "sum": 2}]),
+        (
+            [[("a", 1)], [("b", 2), ("c", 3)], [("d", 4)], [("e", 5)]],
+            [{"items": "a&", "sum": 0}, {"items": "b*2&c*3&", "sum": 5}, {"items": "d&e&", "sum": 0}],
+        ),
+        ([], []),
+    ],
+)
+def test_asterisk_draws(groups, steps):
+    given_groups = [[{"id": name, "weight": weight} for name, weight in group] for group in groups]
+    assert asterisk_draws.asterisk_draws(given_groups, "id") == steps
+
+
 def test_trunk_secrets():
     trunks = [{"name": "acme", "password": 's;"\\'}, {"name": "beta"}, {"name": "gamma", "password": ""}]
     assert trunk_secrets.FilterModule().filters()["trunk_secrets"](trunks) == {"acme": 's;"\\'}
 
 
 @pytest.mark.parametrize(
-    "plugin", [asterisk_value, asterisk_verdicts, trunk_secrets], ids=lambda plugin: plugin.__name__.rpartition(".")[2]
+    "plugin", [asterisk_draws, asterisk_value, asterisk_verdicts, trunk_secrets], ids=lambda plugin: plugin.__name__.rpartition(".")[2]
 )
 def test_each_filter_has_its_plugins_name(plugin):
     name = plugin.__name__.rpartition(".")[2]
