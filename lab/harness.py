@@ -237,6 +237,7 @@ class Caller:
     pbx: str
     run: Run = podman
     transport: str = "udp"  # or tcp
+    port: int = 5060  # of its own
 
     def call(
         self,
@@ -277,7 +278,7 @@ class Caller:
         """Run SIPp, for `limit` seconds at most; its message log. The scenario comes on standard input, so that one exec does it all."""
         options = [
             f"{self.pbx}:5060", "-sf", "uac.xml", "-s", number, "-key", "from", from_user, "-t", f"{self.transport[0]}1",
-            "-i", self.address, "-p", "5060", "-mi", self.address, "-cid_str", f"{secrets.token_hex(6)}-%u@%s",
+            "-i", self.address, "-p", str(self.port), "-mi", self.address, "-cid_str", f"{secrets.token_hex(6)}-%u@%s",
             "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}", "-d", str(int(talk * 1000)), "-recv_timeout", str(int(gives_up * 1000)),
             "-aa", "-nostdin", "-timeout", f"{math.ceil(limit)}s", "-trace_msg", "-message_file", "messages.log",
         ]  # fmt: skip
