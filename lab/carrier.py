@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A SIP carrier that does as it is told, over UDP and TCP on one port (RFC 3261).
+"""A SIP carrier that does as it is told, over UDP and TCP on one port, and over TLS on another if it is given one (RFC 3261).
 
 What it is told stands in <state-dir>/control.json, over what is usual for it in usual.json; both
 are read anew for each message:
@@ -12,27 +12,34 @@ are read anew for each message:
     invite_auth  true: INVITE is challenged with 407 too
     users        {user name: password}
     qop          false: challenges do without qop (RFC 2069 style); default true
-    silent       true: nothing is answered at all, nothing is sent
+    silent       true: nothing is answered at all, nothing is sent; TCP and TLS connections are still accepted
     closed       true: the sockets are closed until it is false again (ICMP unreachable, TCP reset)
+    certificate  name of the pair in <certificates> that TLS shows: NAME.pem (with its chain) and NAME.key; default
+                 "good". With another name all TLS connections are reset: the peer must shake hands again. A pair
+                 that cannot be read: TLS connections are refused until another is named.
 
 Behaviours of an INVITE, all times in seconds:
 
-    answer              ring (0.2), talk                  100, 180, after `ring` 200; BYE after `talk`, if given
-    ring                                                  100, 180, and no more
-    trying                                                100, and no more
-    trying_then_answer  after, ring                       100, after that 180, after `ring` 200
-    code                code, after (0), reason, headers  100, then the code
-    no_trying_code      code, after (0), reason, headers  the code
-    ring_then_code      code, after, reason, headers      100, 180, then the code
-    progress_then_code  code, after, reason, headers      100, 183 with SDP, then the code
-    silent                                                nothing
-    late_answer         after                             nothing, then 200
-    late_ring           after                             nothing, then 180
+    answer                ring (0.2)                        100, 180, after `ring` 200
+    ring                                                    100, 180, and no more
+    trying                                                  100, and no more
+    trying_then_answer    after, ring                       100, after that 180, after `ring` 200
+    code                  code, after (0), reason, headers  100, then the code
+    no_trying_code        code, after (0), reason, headers  the code
+    ring_then_code        code, after, reason, headers      100, 180, then the code
+    progress_then_code    code, after, reason, headers      100, 183 with SDP, then the code
+    progress_then_answer  after                             100, 183 with SDP, after that 200
+    silent                                                  nothing
+    late_answer           after                             nothing, then 200
+    late_ring             after                             nothing, then 180
 
-`after` is 1 and `code` is 503 where nothing else is said. A CANCEL is not answered while nothing
-has been sent: a carrier that is late has not seen the INVITE either, and its late 200 stands.
+`after` is 1 and `code` is 503 where nothing else is said. After a 200 with `talk` the carrier hangs up
+that much later. `headers` are added to the code: {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with
+302 to redirect. `ignore_ack: true` sends a code other than 2xx again for 8 seconds, over every transport,
+though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is late has not
+seen the INVITE either, and its late 180 or 200 stands.
 
-Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport, peer, first, method, code, call_id,
+Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport (udp, tcp, tls), peer, first, method, code, call_id,
 cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route}}. t is in seconds
 of the epoch; user and host are those of a request's URI.
 """
@@ -41,12 +48,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import re
 import secrets
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -54,7 +63,7 @@ import traceback
 from http import HTTPStatus
 from typing import NamedTuple
 
-DEFAULTS = {"invite": {"do": "answer"}, "options": 200, "register": "accept", "users": {}}
+DEFAULTS = {"invite": {"do": "answer"}, "options": 200, "register": "accept", "users": {}, "certificate": "good"}
 REASONS = {
     100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 183: "Session Progress", 302: "Moved Temporarily",
     408: "Request Timeout", 480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 482: "Loop Detected",
@@ -63,6 +72,7 @@ REASONS = {
     604: "Does Not Exist Anywhere", 606: "Not Acceptable", 607: "Unwanted", 608: "Rejected",
 }  # fmt: skip
 T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # RFC 3261 section 17.1.1.2: T1, T2 and 64 x T1
+DEAF = 8.0  # how long `ignore_ack` sends again
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
 
@@ -86,6 +96,7 @@ def script(told: dict) -> list[tuple[float, int]]:
         "no_trying_code": [(after, code)],
         "ring_then_code": [(0, 100), (0, 180), (after, code)],
         "progress_then_code": [(0, 100), (0, 183), (after, code)],
+        "progress_then_answer": [(0, 100), (0, 183), (after, 200)],
         "silent": [],
         "late_answer": [(after, 200)],
         "late_ring": [(after, 180)],
@@ -182,8 +193,9 @@ async def within(event: asyncio.Event, seconds: float | None) -> bool:
 class Carrier:
     """The user agent server."""
 
-    def __init__(self, address: str, port: int, state_dir: str) -> None:
+    def __init__(self, address: str, port: int, state_dir: str, tls_port: int = 0, certificates: str = "") -> None:
         self.address, self.port, self.state_dir = address, port, state_dir
+        self.tls_port, self.certificates = tls_port, certificates
         self.wire = open(os.path.join(state_dir, "wire.jsonl"), "a", buffering=1, encoding="utf-8")  # noqa: SIM115
         self.nonce = secrets.token_hex(16)
         self.told = dict(DEFAULTS)
@@ -192,6 +204,9 @@ class Carrier:
         self.tasks: set[asyncio.Task] = set()
         self.udp: asyncio.DatagramTransport | None = None
         self.server: asyncio.AbstractServer | None = None
+        self.tls_server: asyncio.AbstractServer | None = None
+        self.certificate = ""  # the name of the one that TLS shows; none while TLS is closed
+        self.context: ssl.SSLContext | None = None
         self.writers: set[asyncio.StreamWriter] = set()
 
     # --- what it is told, what it tells ---------------------------------------------------
@@ -242,12 +257,17 @@ class Carrier:
         lines += [f"From: {request.get('from')}", f"To: {to}", f"Call-ID: {request.get('call-id')}", f"CSeq: {request.get('cseq')}"]
         if request.method == "INVITE" and 100 < code < 300:
             transport = "" if peer.transport == "udp" else f";transport={peer.transport}"
-            lines.append(f"Contact: <sip:{self.address}:{self.port}{transport}>")
+            scheme = "sips" if request.first.lower().startswith("invite sips:") else "sip"  # section 12.1.1
+            lines.append(f"Contact: <{scheme}:{self.here(peer)}{transport}>")
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += ["Content-Type: application/sdp"] if sdp else []
         text = "\r\n".join([*lines, f"Allow: {ALLOW}", "Server: siptrunk-lab carrier", f"Content-Length: {len(sdp)}", "", sdp])
         self.transmit(peer, text)
         return text
+
+    def here(self, peer: Peer) -> str:
+        """Our own host and port, for that peer's transport."""
+        return f"{self.address}:{self.tls_port if peer.transport == 'tls' else self.port}"
 
     def sdp(self) -> str:
         lines = ["v=0", f"o=carrier 1 1 IN IP4 {self.address}", "s=-", f"c=IN IP4 {self.address}", "t=0 0", "m=audio 40000 RTP/AVP 8 0"]
@@ -359,21 +379,24 @@ class Carrier:
             if code < 200:
                 call.last = self.respond(call.request, call.peer, code, call.tag)
             else:
-                await self.finish(call, code, told.get("reason", ""), told.get("headers"))
+                await self.finish(call, code, told.get("reason", ""), told.get("headers"), bool(told.get("ignore_ack")))
         if call.final and steps[-1][1] == 200:
             talk = told.get("talk") if call.acked.is_set() else 0  # section 13.3.1.4: no ACK, so no call
             if not await within(call.ended, None if talk is None else float(talk)):
                 await self.bye(call)
 
-    async def finish(self, call: Call, code: int, reason: str = "", headers: dict | None = None) -> None:
+    async def finish(self, call: Call, code: int, reason: str = "", headers: dict | None = None, ignore_ack: bool = False) -> None:
         """A final answer, again until its ACK: non-2xx by RFC 3261 section 17.2.1, 2xx by 13.3.1.4, which holds for TCP too."""
         call.final = True
         call.last = self.respond(call.request, call.peer, code, call.tag, reason, headers)
-        await self.resend(call, call.last, call.acked, always=code < 300)
+        if ignore_ack and code >= 300:
+            await self.resend(call, call.last, asyncio.Event(), always=True, give_up=DEAF)
+        else:
+            await self.resend(call, call.last, call.acked, always=code < 300)
 
-    async def resend(self, call: Call, text: str, done: asyncio.Event, always: bool = False) -> None:
+    async def resend(self, call: Call, text: str, done: asyncio.Event, always: bool = False, give_up: float = GIVE_UP) -> None:
         wait, waited = T1, 0.0
-        while not await within(done, wait) and waited + wait < GIVE_UP:
+        while not await within(done, wait) and waited + wait < give_up:
             if always or call.peer.transport == "udp":
                 self.transmit(call.peer, text, retrans=True)
             waited, wait = waited + wait, min(2 * wait, T2)
@@ -381,7 +404,7 @@ class Carrier:
     async def bye(self, call: Call) -> None:
         request = call.request
         target = request.find(r"<([^>]+)>", "contact") or request.get("contact").partition(";")[0]
-        via = f"SIP/2.0/{call.peer.transport.upper()} {self.address}:{self.port};branch=z9hG4bK{secrets.token_hex(8)};rport"
+        via = f"SIP/2.0/{call.peer.transport.upper()} {self.here(call.peer)};branch=z9hG4bK{secrets.token_hex(8)};rport"
         lines = [f"BYE {target} SIP/2.0", f"Via: {via}", "Max-Forwards: 70", *(f"Route: {value}" for value in request.all("record-route"))]
         lines += [f"From: {request.get('to')};tag={call.tag}", f"To: {request.get('from')}", f"Call-ID: {request.get('call-id')}"]
         text = "\r\n".join([*lines, "CSeq: 1 BYE", "Content-Length: 0", "", ""])
@@ -420,11 +443,14 @@ class Carrier:
     async def serve(self) -> None:
         """Open the sockets, and close them while told so."""
         while True:
-            closed = bool(self.control().get("closed"))
+            control = self.control()
+            closed = bool(control.get("closed"))
             if closed and self.udp:
                 self.close()
             elif not closed and not self.udp:
                 await self.open()
+            if self.tls_port and not closed and control["certificate"] != self.certificate:
+                await self.show(control["certificate"])
             await asyncio.sleep(0.05)
 
     async def open(self) -> None:
@@ -438,14 +464,47 @@ class Carrier:
     def close(self) -> None:
         self.udp.close()
         self.server.close()
-        for writer in list(self.writers):
-            # zero linger: the peer gets a reset at once, as from a host that has crashed
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+        self.close_tls()
+        self.reset(self.writers)
         self.udp = self.server = None
 
+    async def show(self, certificate: str) -> None:
+        """Listen for TLS with that certificate, and no longer with another.
+
+        A context of its own for each, not one that changes: a session of the old certificate cannot be resumed.
+        """
+        self.close_tls()
+        self.certificate = certificate
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pair = os.path.join(self.certificates, str(certificate))
+        try:
+            context.load_cert_chain(f"{pair}.pem", f"{pair}.key")
+        except OSError as error:
+            print(f"certificate {certificate}: {error}", file=sys.stderr)
+            return
+        self.tls_server = await asyncio.start_server(self.connection, self.address, self.tls_port, ssl=context, reuse_address=True)
+        self.context = context
+
+    def close_tls(self) -> None:
+        if self.tls_server:
+            self.tls_server.close()
+        self.reset({writer for writer in self.writers if writer.get_extra_info("sslcontext")})
+        self.tls_server = self.context = None
+        self.certificate = ""
+
+    def reset(self, writers: set[asyncio.StreamWriter]) -> None:
+        """Zero linger: the peer gets a reset at once, as from a host that has crashed."""
+        for writer in list(writers):
+            with contextlib.suppress(OSError):  # the peer was faster
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer("tcp", writer.get_extra_info("peername"), writer)
+        context = writer.get_extra_info("sslcontext")
+        if context is not None and context is not self.context:  # the certificate changed during the handshake
+            self.reset({writer})
+            return
+        peer = Peer("tls" if context else "tcp", writer.get_extra_info("peername"), writer)
         self.writers.add(writer)
         try:
             while True:
@@ -453,7 +512,7 @@ class Carrier:
                 found = re.search(rb"(?im)^(?:content-length|l)\s*:\s*(\d+)", head)
                 body = await reader.readexactly(int(found.group(1))) if found else b""
                 self.receive(head + body, peer)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):  # TLS alerts are OSErrors
             pass
         finally:
             self.writers.discard(writer)
@@ -475,10 +534,14 @@ def main() -> None:
     parser.add_argument("--address", required=True, help="address to listen on, which is also the one in Contact and SDP")
     parser.add_argument("--port", type=int, default=5060)
     parser.add_argument("--state-dir", required=True, help="folder of control.json and wire.jsonl")
+    parser.add_argument("--tls-port", type=int, default=0, help="port for TLS, which needs --certificates; default none")
+    parser.add_argument("--certificates", default="", help="folder of NAME.pem and NAME.key")
     options = parser.parse_args()
+    if bool(options.tls_port) != bool(options.certificates):
+        parser.error("--tls-port and --certificates need each other")
     os.makedirs(options.state_dir, exist_ok=True)
     try:
-        asyncio.run(Carrier(options.address, options.port, options.state_dir).serve())
+        asyncio.run(Carrier(options.address, options.port, options.state_dir, options.tls_port, options.certificates).serve())
     except KeyboardInterrupt:
         pass
 
