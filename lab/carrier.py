@@ -463,34 +463,31 @@ class Carrier:
 
     def close(self) -> None:
         self.udp.close()
-        self.server.close()
-        self.close_tls()
+        for server in filter(None, (self.server, self.tls_server)):
+            server.close()
         self.reset(self.writers)
-        self.udp = self.server = None
+        self.udp = self.server = self.tls_server = self.context = None
+        self.certificate = ""
 
     async def show(self, certificate: str) -> None:
         """Listen for TLS with that certificate, and no longer with another.
 
         A context of its own for each, not one that changes: a session of the old certificate cannot be resumed.
         """
-        self.close_tls()
-        self.certificate = certificate
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context: ssl.SSLContext | None = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         pair = os.path.join(self.certificates, str(certificate))
         try:
             context.load_cert_chain(f"{pair}.pem", f"{pair}.key")
         except OSError as error:
             print(f"certificate {certificate}: {error}", file=sys.stderr)
-            return
-        self.tls_server = await asyncio.start_server(self.connection, self.address, self.tls_port, ssl=context, reuse_address=True)
-        self.context = context
-
-    def close_tls(self) -> None:
+            context = None
         if self.tls_server:
             self.tls_server.close()
-        self.reset({writer for writer in self.writers if writer.get_extra_info("sslcontext")})
-        self.tls_server = self.context = None
-        self.certificate = ""
+        self.tls_server, self.context, self.certificate = None, context, certificate
+        if context:
+            self.tls_server = await asyncio.start_server(self.connection, self.address, self.tls_port, ssl=context, reuse_address=True)
+        # only now, so that a peer that comes back at once is not refused
+        self.reset({writer for writer in self.writers if writer.get_extra_info("sslcontext") not in (None, context)})
 
     def reset(self, writers: set[asyncio.StreamWriter]) -> None:
         """Zero linger: the peer gets a reset at once, as from a host that has crashed."""

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
 
 import carrier as program
+import certificates
 import pytest
 
 COUNT = itertools.count(1)
@@ -24,10 +27,12 @@ COUNT = itertools.count(1)
 class Phone:
     """A socket that sends requests and takes what comes back."""
 
-    def __init__(self, transport: str, port: int) -> None:
+    def __init__(self, transport: str, port: int, context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None) -> None:
         self.transport, self.port, self.buffer = transport, port, b""
-        if transport == "tcp":
+        if transport != "udp":
             self.socket = socket.create_connection(("127.0.0.1", port), timeout=3)
+            if transport == "tls":
+                self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1", session=session)
         else:
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self.socket.bind(("127.0.0.1", 0))
@@ -72,17 +77,39 @@ class Phone:
         return within == 0 or self.take(within) is None
 
 
+def was_reset(stream: socket.socket) -> bool:
+    """Whether the carrier resets the connection, soon; seen below ssl, which makes an end of file of it."""
+    with socket.socket(fileno=os.dup(stream.fileno())) as raw:
+        raw.settimeout(1.0)
+        try:
+            while raw.recv(65535):
+                pass
+        except ConnectionResetError:
+            return True
+        except socket.timeout:
+            pass
+        return False
+
+
 class Lab:
-    def __init__(self, port: int, folder) -> None:
-        self.port, self.folder, self.phones = port, folder, []
+    def __init__(self, port: int, tls_port: int, folder) -> None:
+        self.port, self.tls_port, self.folder, self.phones = port, tls_port, folder, []
+
+    def trusting(self, check: bool = True) -> ssl.SSLContext:
+        """What a peer trusts: the lab's CA, or anything."""
+        context = ssl.create_default_context(cafile=self.folder / "pairs" / "ca.pem")
+        if not check:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
 
     def tell(self, **control) -> None:
         temporary = self.folder / ".control"
         temporary.write_text(json.dumps(control), encoding="utf-8")
         os.replace(temporary, self.folder / "control.json")
 
-    def phone(self, transport: str = "udp") -> Phone:
-        self.phones.append(Phone(transport, self.port))
+    def phone(self, transport: str = "udp", context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None) -> Phone:
+        tls = transport == "tls"
+        self.phones.append(Phone(transport, self.tls_port if tls else self.port, context or (self.trusting() if tls else None), session))
         return self.phones[-1]
 
     def wire(self, call: str) -> list[dict]:
@@ -93,15 +120,18 @@ class Lab:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     folder = tmp_path_factory.mktemp("carrier")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    certificates.make(folder / "pairs", ["127.0.0.1", "carrier.example"])
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        port, tls_port = one.getsockname()[1], two.getsockname()[1]
     command = [sys.executable, program.__file__, "--address", "127.0.0.1", "--port", str(port), "--state-dir", str(folder)]
+    command += ["--tls-port", str(tls_port), "--certificates", str(folder / "pairs")]
     process = subprocess.Popen(command, stderr=(folder / "stderr").open("w"))
-    lab = Lab(port, folder)
+    lab = Lab(port, tls_port, folder)
     for _attempt in range(100):
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex(("127.0.0.1", tls_port)) == 0:
                 break
         time.sleep(0.05)
     yield lab
@@ -115,6 +145,12 @@ def running(tmp_path_factory):
 @pytest.fixture
 def lab(running):
     running.tell()
+    for _attempt in range(100):  # the certificate of the test before may still be shown
+        try:
+            running.phone("tls")
+            break
+        except OSError:
+            time.sleep(0.05)
     yield running
     while running.phones:
         running.phones.pop().socket.close()
@@ -130,7 +166,7 @@ def acked(phone: Phone, call: str, final: program.Message) -> None:
     phone.send("ACK", call, branch=branch, tag=final.to_tag)
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 def test_a_call_from_beginning_to_end(lab, call, transport):
     lab.tell(invite={"do": "answer", "ring": 0.1})
     phone = lab.phone(transport)
@@ -143,6 +179,7 @@ def test_a_call_from_beginning_to_end(lab, call, transport):
     assert not trying.to_tag and ringing.to_tag == answer.to_tag != ""
     assert answer.all("record-route") == ["<sip:one;lr>", "<sip:two;lr>"]
     assert "m=audio" in answer.body and not ringing.body
+    assert answer.get("contact") == f"<sip:127.0.0.1:{phone.port}{'' if transport == 'udp' else f';transport={transport}'}>"
     port = phone.socket.getsockname()[1]
     assert f"rport={port}" in answer.get("via") and "received=127.0.0.1" in answer.get("via")
     acked(phone, call, answer)
@@ -160,7 +197,7 @@ def test_a_call_from_beginning_to_end(lab, call, transport):
         ("rx", "INVITE", None), ("tx", "INVITE", 200), ("rx", "ACK", None), ("rx", "BYE", None), ("tx", "BYE", 200),
     ]  # fmt: skip
     first = wire[0]
-    assert (first["user"], first["host"], first["from_user"]) == ("12125550100", f"127.0.0.1:{lab.port}", "1000")
+    assert (first["user"], first["host"], first["from_user"]) == ("12125550100", f"127.0.0.1:{phone.port}", "1000")
     assert (first["transport"], first["peer"], first["cseq"], first["retrans"]) == (transport, f"127.0.0.1:{port}", 1, False)
     assert first["headers"]["contact"] == f"<sip:1000@127.0.0.1:{port}>"
     assert abs(first["t"] - time.time()) < 10
@@ -176,6 +213,7 @@ def test_a_call_from_beginning_to_end(lab, call, transport):
         ({"do": "no_trying_code", "code": 404}, [404]),
         ({"do": "ring_then_code", "code": 486, "after": 0.1}, [100, 180, 486]),
         ({"do": "progress_then_code", "code": 503, "after": 0.1}, [100, 183, 503]),
+        ({"do": "progress_then_answer", "after": 0.1}, [100, 183, 200]),
         ({"do": "silent"}, []),
         ({"do": "late_answer", "after": 0.2}, [200]),
         ({"do": "late_ring", "after": 0.2}, [180]),
@@ -205,6 +243,46 @@ def test_reason_and_headers(lab, call):
     acked(phone, call, final)
 
     assert (final.first, final.get("retry-after")) == ("SIP/2.0 503 Gone Fishing", "30")
+
+
+def test_a_redirection(lab, call):
+    lab.tell(invite={"do": "code", "code": 302, "headers": {"Contact": "<sip:12125550199@elsewhere.example>"}})
+    phone = lab.phone()
+    phone.send("INVITE", call)
+    trying, final = phone.take(), phone.take()
+    acked(phone, call, final)
+
+    assert (trying.code, final.first, final.all("contact")) == (100, "SIP/2.0 302 Moved Temporarily", ["<sip:12125550199@elsewhere.example>"])
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_an_ack_may_be_ignored(lab, call, transport):
+    lab.tell(invite={"do": "code", "code": 503, "ignore_ack": True})
+    phone = lab.phone(transport)
+    phone.send("INVITE", call)
+    _trying, final = phone.take(), phone.take()
+    acked(phone, call, final)
+
+    assert [(m.code, m.to_tag) for m in (phone.take(0.7), phone.take(1.2))] == [(503, final.to_tag)] * 2
+    assert [line["retrans"] for line in lab.wire(call) if line["code"] == 503] == [False, True, True]
+
+
+@pytest.mark.parametrize(("told", "seconds"), [({"ignore_ack": True}, [0.5, 1.5, 3.5, 7.5]), ({}, [])])
+def test_an_ack_is_ignored_for_8_seconds(tmp_path, monkeypatch, told, seconds):
+    carrier, now, sent = program.Carrier("127.0.0.1", 5060, str(tmp_path)), [0.0], []
+    request = program.Message("INVITE sip:1@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9\r\nCall-ID: 1\r\n\r\n")
+    call = program.Call(request, program.Peer("udp", ("127.0.0.1", 5060)))
+    call.acked.set()
+
+    async def within(event, wait):
+        now[0] += wait
+        return event.is_set()
+
+    monkeypatch.setattr(program, "within", within)
+    monkeypatch.setattr(carrier, "transmit", lambda _peer, _text, retrans=False: sent.append(now[0]) if retrans else None)
+    asyncio.run(carrier.play(call, {"do": "no_trying_code", **told}))
+
+    assert sent == seconds
 
 
 @pytest.mark.parametrize(
@@ -257,11 +335,29 @@ def test_a_late_answer_has_not_seen_the_cancel(lab, call):
     phone.send("CANCEL", call)
     answer = phone.take()
     acked(phone, call, answer)
+    phone.send("BYE", call, number=2, branch=f"{call}-bye", tag=answer.to_tag)
+    ended = phone.take()
 
-    assert (answer.code, answer.method) == (200, "INVITE")
+    assert (answer.code, answer.method, ended.code, ended.method) == (200, "INVITE", 200, "BYE")
+    assert [(line["dir"], line["method"], line["code"]) for line in lab.wire(call)] == [
+        ("rx", "INVITE", None), ("rx", "CANCEL", None), ("tx", "INVITE", 200), ("rx", "ACK", None), ("rx", "BYE", None), ("tx", "BYE", 200),
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_late_ringing_has_not_seen_the_cancel(lab, call):
+    lab.tell(invite={"do": "late_ring", "after": 0.3})
+    phone = lab.phone()
+    phone.send("INVITE", call)
+    phone.send("CANCEL", call)
+    ringing = phone.take()
+    phone.send("CANCEL", call)
+    ok, final = phone.take(), phone.take()
+    acked(phone, call, final)
+
+    assert [(m.code, m.method) for m in (ringing, ok, final)] == [(180, "INVITE"), (200, "CANCEL"), (487, "INVITE")]
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 def test_the_carrier_hangs_up(lab, call, transport):
     lab.tell(invite={"do": "answer", "ring": 0, "talk": 0.2})
     phone = lab.phone(transport)
@@ -272,6 +368,7 @@ def test_the_carrier_hangs_up(lab, call, transport):
 
     assert bye.method == "BYE" and bye.to_tag == "caller" and answer.to_tag in bye.get("from")
     assert bye.first.split()[1] == f"sip:1000@127.0.0.1:{phone.socket.getsockname()[1]}"
+    assert bye.get("via").startswith(f"SIP/2.0/{transport.upper()} 127.0.0.1:{phone.port};")
     reply = ["SIP/2.0 200 OK", *(f"{n}: {bye.get(n)}" for n in ("via", "from", "to", "call-id", "cseq")), "Content-Length: 0", "", ""]
     phone.socket.sendall("\r\n".join(reply).encode())
     assert phone.nothing(0.6), "an answered BYE does not come again"
@@ -353,8 +450,9 @@ def test_a_call_with_credentials(lab, call):
     assert phone.nothing(0.6), "the ACK of the 407 was understood too"
 
 
-def test_silence(lab, call):
-    phone = lab.phone()
+@pytest.mark.parametrize("transport", ["udp", "tls"])
+def test_silence(lab, call, transport):
+    phone = lab.phone(transport)
     lab.tell(invite={"do": "ring"})
     phone.send("INVITE", call)
     assert phone.codes(2) == [100, 180]
@@ -367,24 +465,101 @@ def test_silence(lab, call):
 
 
 def test_closed_sockets(lab, call):
-    phone, stream = lab.phone(), lab.phone("tcp")
-    stream.send("OPTIONS", call)
-    assert stream.codes(1) == [200]
+    phone, streams = lab.phone(), [lab.phone("tcp"), lab.phone("tls")]
+    for stream in streams:
+        stream.send("OPTIONS", call)
+        assert stream.codes(1) == [200]
     lab.tell(closed=True)
     time.sleep(0.3)
 
-    assert stream.take(0.3) is None, "the connection is gone"
-    with pytest.raises(ConnectionRefusedError):
-        lab.phone("tcp")
+    for stream in streams:
+        assert was_reset(stream.socket)
+        with pytest.raises(ConnectionRefusedError):
+            lab.phone(stream.transport)
     phone.send("OPTIONS", call)
     with pytest.raises(ConnectionRefusedError):
         phone.socket.recv(100)
     lab.tell()
     time.sleep(0.3)
-    for transport in ("udp", "tcp"):
+    for transport in ("udp", "tcp", "tls"):
         again = lab.phone(transport)
         again.send("OPTIONS", call)
         assert again.codes(1) == [200]
+
+
+def shown(phone: Phone) -> str:
+    return ssl.DER_cert_to_PEM_cert(phone.socket.getpeercert(binary_form=True))
+
+
+def test_another_certificate_asks_for_another_handshake(lab, call):
+    pairs = lab.folder / "pairs"
+    good, plain = lab.phone("tls"), lab.phone("tcp")
+    assert shown(good) == (pairs / "good.pem").read_text()
+    for name, reason in (("expired", "has expired"), ("wrong", "IP address mismatch"), ("stranger", "unable to get local issuer")):
+        careless = lab.phone("tls", lab.trusting(check=False))
+        lab.tell(certificate=name)
+        assert was_reset(careless.socket)
+        with pytest.raises(ssl.SSLCertVerificationError, match=reason):
+            lab.phone("tls")
+        careless = lab.phone("tls", lab.trusting(check=False))
+        careless.send("OPTIONS", call)
+        assert careless.codes(1) == [200] and shown(careless) == (pairs / f"{name}.pem").read_text()
+    lab.tell()
+    assert was_reset(careless.socket)
+    assert was_reset(good.socket)
+    assert shown(lab.phone("tls")) == (pairs / "good.pem").read_text()
+    plain.send("OPTIONS", call)
+    assert plain.codes(1) == [200], "TCP does not care"
+
+
+def test_a_session_of_another_certificate_is_not_resumed(lab):
+    context = lab.trusting(check=False)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # it has its session at once
+    first = lab.phone("tls", context)
+    assert lab.phone("tls", context, first.socket.session).socket.session_reused
+    lab.tell(certificate="expired")
+    assert was_reset(first.socket)
+
+    assert not lab.phone("tls", context, first.socket.session).socket.session_reused
+
+
+def test_a_handshake_that_the_change_overtakes_is_worth_nothing(lab):
+    slow = socket.create_connection(("127.0.0.1", lab.tls_port), timeout=3)
+    time.sleep(0.2)
+    lab.tell(certificate="wrong")
+    time.sleep(0.3)
+
+    with lab.trusting(check=False).wrap_socket(slow) as late:
+        assert was_reset(late)
+
+
+def test_a_certificate_that_is_not_there(lab, call):
+    lab.tell(certificate="nonsense")
+    time.sleep(0.3)
+    with pytest.raises(ConnectionRefusedError):
+        lab.phone("tls")
+    phone = lab.phone()
+    phone.send("OPTIONS", call)
+    assert phone.codes(1) == [200]
+    lab.tell()
+    time.sleep(0.3)
+    lab.phone("tls")
+
+
+def test_a_sips_request_has_a_sips_contact(tmp_path):
+    """RFC 3261 section 12.1.1."""
+    carrier = program.Carrier("127.0.0.1", 5060, str(tmp_path), 5061, str(tmp_path))
+    request = program.Message("INVITE sips:1@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9\r\nCSeq: 1 INVITE\r\n\r\n")
+    answer = program.Message(carrier.respond(request, program.Peer("tls", ("127.0.0.1", 5061)), 200))
+
+    assert answer.get("contact") == "<sips:127.0.0.1:5061;transport=tls>"
+
+
+def test_tls_needs_certificates(tmp_path):
+    command = [sys.executable, program.__file__, "--address", "127.0.0.1", "--state-dir", str(tmp_path), "--tls-port", "5061"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+
+    assert done.returncode == 2 and "--tls-port and --certificates need each other" in done.stderr
 
 
 def test_what_is_usual_holds_until_it_is_told_otherwise(lab, call):
