@@ -18,33 +18,6 @@ description:
     with C(write = reporting,command) the module can also tell RV(registrations[].expires_in).
   - The passwords of the trunks, which Asterisk puts into its answer in clear, are dropped unread.
 options:
-  engine:
-    description: The phone system to ask.
-    type: str
-    choices: [asterisk]
-    default: asterisk
-  host:
-    description: Where its control port listens, seen from the managed host.
-    type: str
-    default: 127.0.0.1
-  port:
-    description: The control port.
-    type: int
-    default: 5038
-  username:
-    description: The name of a section in C(manager.conf).
-    type: str
-    required: true
-  password:
-    description:
-      - The secret of that section. It does not cross the wire, a digest of it does.
-      - Give this or O(password_file).
-    type: str
-  password_file:
-    description:
-      - A file on the managed host that holds the secret, so that it need not leave the host. The role
-        P(siptrunk.failover.asterisk#role) keeps one.
-    type: path
   names:
     description:
       - Only the registrations with these names. One that does not exist is an error.
@@ -75,13 +48,8 @@ options:
     description: Seconds between two looks while waiting for O(state).
     type: float
     default: 1
-  connect_timeout:
-    description:
-      - Seconds for connecting and logging in, and again for each answer.
-      - Asterisk takes a second to refuse a login, so with less than 2 a wrong password looks like a silent server.
-    type: float
-    default: 5
 extends_documentation_fragment:
+  - siptrunk.failover.control_port
   - siptrunk.failover.read_only
 """
 
@@ -155,34 +123,12 @@ all_registered:
   sample: true
 """
 
-import math
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.siptrunk.failover.plugins.module_utils import ami
+from ansible_collections.siptrunk.failover.plugins.module_utils import control_port
 from ansible_collections.siptrunk.failover.plugins.module_utils import registration
-
-
-def check_options(params):
-    """Errors: ValueError that names the option."""
-    for option in ("username", "password"):
-        # A null, from a variable that is empty, passes for a required option.
-        if not params[option]:
-            raise ValueError("%s: must not be empty" % option)
-    if not 1 <= params["port"] <= 65535:
-        raise ValueError("port: %d is not a port, which is 1 to 65535" % params["port"])
-    for option, lowest in (("timeout", 0), ("interval", 0.01), ("connect_timeout", 0.01)):
-        if not (math.isfinite(params[option]) and params[option] >= lowest):
-            raise ValueError("%s: %s is not a number of seconds of %s or more" % (option, params[option], lowest))
-
-
-def read_password(path):
-    """The first line of a file. Errors: ValueError that names the option."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return stream.readline().strip()
-    except (OSError, ValueError) as exc:
-        raise ValueError("password_file: %s" % exc) from None
 
 
 def wait_for(look, state, timeout, interval):
@@ -201,7 +147,7 @@ def wait_for(look, state, timeout, interval):
             raise
         except ami.AmiError as exc:
             # Measured while Asterisk starts: refused connections, then "Invalid/unknown command", then "Permission denied".
-            trouble = explain(exc)
+            trouble = control_port.explain(exc)
         if trouble is None and all(item["state"] == state for item in found):
             return found, None
         left = deadline - time.monotonic()
@@ -211,32 +157,18 @@ def wait_for(look, state, timeout, interval):
         time.sleep(min(interval, left))
 
 
-def explain(exc):
-    """The text of an AmiError, with the remedy where only this module knows it."""
-    hint = ""
-    if isinstance(exc, ami.AmiActionError):
-        hint = ". The manager user needs write = reporting, and Asterisk the module res_pjsip_outbound_registration"
-    return str(exc) + hint
-
-
 def main():
     module = AnsibleModule(
         argument_spec={
-            "engine": {"type": "str", "choices": ["asterisk"], "default": "asterisk"},
-            "host": {"type": "str", "default": "127.0.0.1"},
-            "port": {"type": "int", "default": 5038},
-            "username": {"type": "str", "required": True},
-            "password": {"type": "str", "no_log": True},
-            "password_file": {"type": "path", "no_log": False},
+            **control_port.ARGUMENTS,
             "names": {"type": "list", "elements": "str", "default": []},
             "trunks": {"type": "list", "elements": "str", "default": []},
             "state": {"type": "str", "choices": list(registration.STATES)},
             "timeout": {"type": "float", "default": 30},
             "interval": {"type": "float", "default": 1},
-            "connect_timeout": {"type": "float", "default": 5},
         },
-        mutually_exclusive=[("password", "password_file")],
-        required_one_of=[("password", "password_file")],
+        mutually_exclusive=control_port.ONE_PASSWORD,
+        required_one_of=control_port.ONE_PASSWORD,
         supports_check_mode=True,
     )
     params = module.params
@@ -249,14 +181,9 @@ def main():
         }
 
     try:
-        if params["password_file"]:
-            params["password"] = read_password(params["password_file"])
-            module.no_log_values.add(params["password"])
-        check_options(params)
-        client = ami.AmiClient(
-            params["host"], params["port"], params["username"], params["password"],
-            connect_timeout=params["connect_timeout"], answer_timeout=params["connect_timeout"],
-        )
+        client = control_port.asterisk_client(module)
+        control_port.check_seconds(params, "timeout", 0)
+        control_port.check_seconds(params, "interval", 0.01)
         read = registration.asterisk_reader(client)
 
         def look():
@@ -268,7 +195,7 @@ def main():
         finally:
             client.logoff()
     except ami.AmiError as exc:
-        module.fail_json(msg=explain(exc))
+        module.fail_json(msg=control_port.explain(exc))
     except ValueError as exc:
         module.fail_json(msg=str(exc))
     if trouble is not None:
