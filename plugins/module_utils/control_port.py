@@ -36,11 +36,11 @@ def asterisk_client(module):
     password = params["password"]
     if params["password_file"]:
         password = read_password(params["password_file"])
-        module.no_log_values.add(password)
     # A null, from a variable that is empty, passes for a required option.
-    for option, value in (("username", params["username"]), ("password", password)):
+    for option, value in (("username", params["username"]), ("password_file" if params["password_file"] else "password", password)):
         if not value:
             raise ValueError("%s: must not be empty" % option)
+    module.no_log_values.add(password)
     if not 1 <= params["port"] <= 65535:
         raise ValueError("port: %d is not a port, which is 1 to 65535" % params["port"])
     check_seconds(params, "connect_timeout", 0.01)

@@ -10,6 +10,7 @@ A session is a list of (action, reply) in the order in which they must come:
 ``reply`` SILENT     nothing is sent
 ``reply`` CLOSE      the connection is closed; ``then_close(reply)`` sends first
 
+A Getvar is an action by the name of its variable, such as ``Getvar EPOCH``.
 Any other action fails the test, and so do steps and sessions that were never asked for. A Logoff is always in order.
 """
 
@@ -70,6 +71,48 @@ def registration_list(**states):
     )
 
 
+def event_list(event, *items):
+    """An answer with a list of events; each item is the text of its fields."""
+    return "".join(
+        ["Response: Success\nActionID: {id}\nEventList: start\n\n"]
+        + ["Event: %s\nActionID: {id}\n%s\n\n" % (event, item) for item in items]
+        + ["Event: %sComplete\nActionID: {id}\nEventList: Complete\nListItems: %d\n\n" % (event, len(items))]
+    )
+
+
+def getvar(variable, value=""):
+    """A step: the question for a variable or function, and its answer."""
+    return ("Getvar %s" % variable, "Response: Success\nActionID: {id}\nVariable: %s\nValue: %s\n\n" % (variable, value))
+
+
+def captured_trunks():
+    """A session of an Asterisk that has four of the five targets of ``captured_plan``, as its steps; see ``test_trunk.py``."""
+    answers = [text + "\n\n" for text in fixture("getvar_trunks.txt").replace("ActionID: a-2", "ActionID: {id}").split("\n\n") if text.strip()]
+    return LOGIN + [
+        ("ListCommands", "Response: Success\nActionID: {id}\n\n"),
+        ("PJSIPShowRegistrationsOutbound", registration_list(**{"acme-east": "Registered", "delta": "Rejected", "epsilon": "Registered"})),
+        ("DBGetTree", fixture("db_get_tree_drained.txt").replace("ActionID: a-2", "ActionID: {id}")),
+        ("CoreShowChannels", fixture("core_show_channels.txt").replace("ActionID: a-2", "ActionID: {id}")),
+    ] + [("Getvar %s" % answer.partition("Variable: ")[2].partition("\n")[0], answer) for answer in answers]
+
+
+def captured_plan():
+    """What ``trunk_info`` reads of the plan of that Asterisk."""
+
+    def trunk(name, ports, **differs):
+        targets = [{"id": "%s.%d" % (name, number), "host": "sip.%s.example" % name, "address": "127.0.0.1", "port": port}
+                   for number, port in enumerate(ports, start=1)]
+        return {"name": name, "carrier": None, "site": None, "transport": "udp", "max_channels": 0, "probe": {"interval": 10},
+                "targets": targets, "registrations": [], **differs}
+
+    return {"trunks": [
+        trunk("acme-east", [5070, 5071], carrier="acme", site="nyc1", max_channels=2, registrations=[{"name": "acme-east"}]),
+        trunk("beta", [5072], probe={"interval": 0}),
+        trunk("delta", [5071], registrations=[{"name": "delta"}]),
+        trunk("gone", [5070]),
+    ]}
+
+
 class ScriptedServer:
     """``with ScriptedServer(session, ...) as server``: the n-th connection plays the n-th session on ``server.port``.
 
@@ -123,7 +166,8 @@ class ScriptedServer:
                 self._send(connection, ("Response: Goodbye\r\nActionID: %s\r\n\r\n" % fields["ActionID"]).encode())
                 break
             action, reply = next(steps, ("nothing more", SILENT))
-            assert fields["Action"] == action, "unexpected action %s; expected %s" % (fields["Action"], action)
+            asked = "Getvar %s" % fields["Variable"] if fields["Action"] == "Getvar" else fields["Action"]
+            assert asked == action, "unexpected action %s; expected %s" % (asked, action)
             if not self._reply(connection, reply, fields["ActionID"]):
                 break
         left = [action for action, dummy in steps]

@@ -314,6 +314,70 @@ def test_silence_during_a_list_ends_the_session():
                 session.action("Ping")
 
 
+def sent_together(session, monkeypatch):
+    """The list to which each send of the session adds its number of actions."""
+    counts = []
+
+    def send(data, deadline, true_send=session._send):
+        counts.append(data.count(b"Action: "))
+        true_send(data, deadline)
+
+    monkeypatch.setattr(session, "_send", send)
+    return counts
+
+
+def test_actions_are_asked_ahead_and_answered_in_the_order_of_the_questions(monkeypatch):
+    monkeypatch.setattr(ami, "_BATCH", 3)
+    answer = "Response: Success\nActionID: siptrunk-%d\nValue: %s\n\n"
+    late = answer % (5, "c") + "Event: Newchannel\nChannel: x\n\n" + answer % (99, "foreign") + answer % (3, "a") + answer % (4, "b")
+    steps = [("Getvar A", SILENT), ("Getvar B", SILENT), ("Getvar C", late), ("Getvar D", answer % (6, "d"))]
+    with ScriptedServer(LOGIN + steps) as server:
+        with client(server) as session:
+            counts = sent_together(session, monkeypatch)
+            answers = session.actions("Getvar", "Variable", ["A", "B", "C", "D"])
+            assert [message.get("Value") for message in answers] == ["a", "b", "c", "d"]
+            assert counts == [3, 1]
+            assert session.next_event(0.05).get("Event") == "Newchannel"
+            assert session.actions("Getvar", "Variable", []) == []
+
+
+def test_a_refusal_among_many_keeps_the_session():
+    steps = [("Getvar A", "Response: Success\nActionID: {id}\n\n"), ("Getvar B", DENIED), ("Getvar C", PONG), ("Ping", PONG)]
+    with ScriptedServer(LOGIN + steps) as server:
+        with client(server) as session:
+            with pytest.raises(ami.AmiActionError, match="refused the manager action Getvar: Permission denied"):
+                session.actions("Getvar", "Variable", ["A", "B", "C"])
+            assert session.action("Ping").get("Ping") == "Pong"
+
+
+def test_one_of_many_that_must_not_be_sent_stops_its_batch():
+    with ScriptedServer(LOGIN + [("Ping", PONG)]) as server:
+        with client(server) as session:
+            with pytest.raises(ami.AmiFieldError):
+                session.actions("Getvar", "Variable", ["A", "x\r\n\r\nAction: Originate"])
+            assert session.action("Ping").get("Ping") == "Pong"
+    assert b"Originate" not in server.wire
+
+
+def test_answers_to_many_beyond_the_limit_together(monkeypatch):
+    monkeypatch.setattr(ami, "MAX_LIST", 1000)
+    answer = "Response: Success\nActionID: {id}\nValue: %s\n\n" % ("x" * 300)
+    with ScriptedServer(LOGIN + [("Getvar A", answer), ("Getvar B", answer), ("Getvar C", answer)]) as server:
+        with client(server) as session:
+            with pytest.raises(ami.AmiProtocolError, match="answered Getvar with more than 1000 bytes"):
+                session.actions("Getvar", "Variable", ["A", "B", "C"])
+            assert not session.connected
+
+
+def test_one_answer_of_many_that_does_not_come():
+    answer = "Response: Success\nActionID: {id}\n\n"
+    with ScriptedServer(LOGIN + [("Getvar A", answer + answer), ("Getvar B", SILENT)]) as server:
+        with client(server, answer_timeout=0.2) as session:
+            with pytest.raises(ami.AmiTimeout, match="the answer to Getvar within 0.2 s"):
+                session.actions("Getvar", "Variable", ["A", "B"])
+            assert not session.connected
+
+
 class Chatterbox:
     """A socket that always has one more event to tell."""
 
@@ -338,6 +402,7 @@ class Chatterbox:
 @pytest.mark.parametrize("ask", [
     lambda session: session.action("Ping"),
     lambda session: session.action_list(LIST),
+    lambda session: session.actions("Getvar", "Variable", ["A", "B"]),
 ])
 def test_a_stream_of_other_things_does_not_put_off_the_deadline(ask):
     session = ami.AmiClient("127.0.0.1", 5038, USER, SECRET, answer_timeout=0.05)

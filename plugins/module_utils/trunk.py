@@ -1,0 +1,295 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the trunks of the plan stand, in the same words whatever the engine.
+
+``look(trunks, seen)`` joins the plan with what a reader saw of the engine; it is pure. ``seen`` is a dict:
+
+``probes``         {target id: (one of ``PROBES``, round trip in ms or None)}, with every target that the engine has
+``cooling``        {(address, port, transport): epoch second until which that target is passed over}
+``drained``        {trunk name: {"by", "at", "why"}}, each a str or None
+``channels``       {trunk name: legs up}
+``registrations``  as ``registration.registrations``
+
+Sources: of Asterisk 22 ``funcs/func_pjsip_aor.c``, ``funcs/func_pjsip_contact.c``, ``res/res_pjsip/pjsip_options.c``,
+``main/db.c``; of this collection the dialplan that the role asterisk writes, which sets and reads the same marks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections import Counter
+
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami, registration
+
+ALIVE = "alive"
+DEAD = "dead"
+UNKNOWN = "unknown"
+OFF = "off"
+PROBES = (ALIVE, DEAD, UNKNOWN, OFF)
+
+# A thousand trunks make a plan of 2 MB.
+MAX_PLAN = 64 * 1024 * 1024
+
+# ast_sip_contact_status_type; the others (Unknown, NonQualified, Removed, before 16 also Created) mean: not asked yet.
+_ASTERISK_STATUS = {"Reachable": ALIVE, "Unreachable": DEAD}
+# location.c permanent_uri_handler: the AOR's name and the MD5 of the contact's URI
+_CONTACT = re.compile(r"[a-z0-9.-]+@@[0-9a-f]{32}")
+_CHANNEL = re.compile(r"PJSIP/(?P<trunk>[a-z][a-z0-9-]*)\.[0-9]+-[0-9a-f]+")
+_DRAINED = "siptrunk_drained"
+
+_SECONDS = re.compile(r"([0-9]{1,20})(?:\.[0-9]*)?")
+_MICROSECONDS = re.compile(r"[0-9]{1,15}")
+_LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
+
+# What goes into questions to the engine is matched in full: a plan that was tampered with asks for nothing else.
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_TARGET = re.compile(r"[a-z][a-z0-9-]{0,30}\.[0-9]{1,9}")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
+
+
+def _is_int(lowest, highest):
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def _is_match(*patterns):
+    return lambda value: isinstance(value, str) and any(pattern.fullmatch(value) for pattern in patterns)
+
+
+def _is_text(value):
+    return value is None or isinstance(value, str)
+
+
+def _is_seconds(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+
+
+# {key: (what the value has to be, in words)}; a dict or a list with one dict in it stands for itself.
+_TARGET_SHAPE = {
+    "id": (_is_match(_TARGET), "the name of a trunk, a dot and a number"),
+    "host": (_is_text, "a text or null"),
+    "address": (_is_match(_ADDRESS), "an address"),
+    "port": (_is_int(1, 65535), "a port"),
+}
+_TRUNK_SHAPE = {
+    "name": (_is_match(_NAME), "the name of a trunk"),
+    "carrier": (_is_text, "a text or null"),
+    "site": (_is_text, "a text or null"),
+    "transport": (lambda value: value in ("udp", "tcp", "tls"), "udp, tcp or tls"),
+    "max_channels": (_is_int(0, 10**9), "a number of channels"),
+    "probe": {"interval": (_is_seconds, "a number of seconds")},
+    "targets": [_TARGET_SHAPE],
+    "registrations": [{"name": (_is_match(_NAME, _TARGET), "the name of a registration")}],
+}
+_PLAN_SHAPE = {"trunks": [_TRUNK_SHAPE]}
+
+
+def read_plan(path):
+    """The trunks of the plan in a file. Errors: ValueError that names the file, and what is wrong in it."""
+    try:
+        # Opening a pipe or a device might never end.
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise ValueError("not a regular file")
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_PLAN + 1)
+        return parse_plan(data)
+    except FileNotFoundError:
+        raise ValueError("plan: %s does not exist; the role siptrunk.failover.asterisk writes the plan when it deploys" % path) from None
+    except OSError as exc:
+        raise ValueError("plan: %s" % exc) from None
+    except ValueError as exc:
+        raise ValueError("plan: %s: %s; deploy again to have it written anew" % (path, exc)) from None
+
+
+def parse_plan(data):
+    """The trunks of the plan, a list of dicts as plan.py documents, from its JSON in bytes.
+
+    What ``look`` and the readers use of it is there and has its type. Errors: ValueError that names the first that is not.
+    """
+    if len(data) > MAX_PLAN:
+        raise ValueError("longer than %d bytes" % MAX_PLAN)
+    try:
+        plan = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as exc:
+        raise ValueError("not UTF-8 at byte %d" % exc.start) from None
+    except RecursionError:
+        raise ValueError("not a plan: nested too deeply") from None
+    except ValueError as exc:
+        raise ValueError("not JSON: %s" % exc) from None
+    _check(plan, _PLAN_SHAPE, "")
+    return plan["trunks"]
+
+
+def _check(value, shape, where):
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            raise ValueError("%s: expected a mapping" % (where or "the whole"))
+        for key, inner in shape.items():
+            place = "%s.%s" % (where, key) if where else key
+            if key not in value:
+                raise ValueError("%s: missing" % place)
+            _check(value[key], inner, place)
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            raise ValueError("%s: expected a list" % where)
+        for index, item in enumerate(value):
+            _check(item, shape[0], "%s[%d]" % (where, index))
+    else:
+        fits, expected = shape
+        if not fits(value):
+            raise ValueError("%s: expected %s" % (where, expected))
+
+
+def select(trunks, names=()):
+    """Those of the plan's trunks that have one of the ``names``, if any are given.
+
+    Errors: ValueError that names what does not exist and lists what does.
+    """
+    present = sorted({trunk["name"] for trunk in trunks})
+    unknown = [name for name in names if name not in present]
+    if unknown:
+        raise ValueError("no trunk of the plan is named: %s. Those that exist: %s" % (", ".join(unknown), ", ".join(present) or "none"))
+    return [trunk for trunk in trunks if not names or trunk["name"] in names]
+
+
+def look(trunks, seen):
+    """{"trunks": how each trunk of the plan stands, sorted by name; "missing": ids of the targets that the engine lacks}."""
+    return {
+        "trunks": sorted((_trunk(trunk, seen) for trunk in trunks), key=lambda found: found["name"]),
+        "missing": [target["id"] for trunk in trunks for target in trunk["targets"] if target["id"] not in seen["probes"]],
+    }
+
+
+def _trunk(trunk, seen):
+    name = trunk["name"]
+    targets = [_target(target, trunk, seen) for target in trunk["targets"]]
+    own = [item for item in seen["registrations"] if item["trunk"] == name]
+    states = {item["name"]: item["state"] for item in own}
+    channels = seen["channels"].get(name, 0)
+    limit = trunk["max_channels"]
+    return {
+        "name": name,
+        "carrier": trunk["carrier"],
+        "site": trunk["site"],
+        "transport": trunk["transport"],
+        "up": any(_is_asked(target, seen) for target in targets),
+        "drained": seen["drained"].get(name),
+        "channels": channels,
+        "channels_limit": limit,
+        "full": 0 < limit <= channels,
+        "registered": all(states.get(item["name"]) == registration.REGISTERED for item in trunk["registrations"]) if trunk["registrations"] else None,
+        "registrations": own,
+        "targets": targets,
+    }
+
+
+def _target(target, trunk, seen):
+    probe, rtt = seen["probes"].get(target["id"], (UNKNOWN, None))
+    until = seen["cooling"].get((target["address"], target["port"], trunk["transport"]))
+    return {
+        **{key: target[key] for key in ("id", "host", "address", "port")},
+        **({"probe": OFF, "rtt_ms": None} if trunk["probe"]["interval"] == 0 else {"probe": probe, "rtt_ms": rtt}),
+        "cooling_until": None if until is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(until, _LAST_SECOND))),
+    }
+
+
+def _is_asked(target, seen):
+    """Whether the next call would ask this target in its turn: it is there, and no mark passes it over."""
+    return target["id"] in seen["probes"] and target["probe"] != DEAD and target["cooling_until"] is None
+
+
+def asterisk_reader(client, trunks):
+    """A function that looks anew at each call, as ``look`` returns it, with an ``ami.AmiClient`` that it connects when needed.
+
+    ``trunks``: those of ``parse_plan`` to look at. The manager user needs ``write = reporting`` and no more: the actions that
+    list contacts and endpoints would need ``system``, and then tell passwords; ``Getvar`` tells the same through functions.
+    Errors: those of the client.
+    """
+    read_registrations = registration.asterisk_reader(client) if any(trunk["registrations"] for trunk in trunks) else list
+
+    def read():
+        found = read_registrations()
+        if not client.connected:
+            client.connect()
+        tree = client.action_list("DBGetTree", wanted=("DBGetTreeResponse",), Family=_DRAINED)[1]
+        channels = client.action_list("CoreShowChannels", wanted=("CoreShowChannel",))[1]
+        probes, cooling = _ask_targets(client, trunks)
+        return look(trunks, {
+            "probes": probes,
+            "cooling": cooling,
+            "drained": drains((entry.get("Key"), entry.get("Val")) for entry in tree),
+            "channels": count_channels(channel.get("Channel") for channel in channels),
+            "registrations": found,
+        })
+
+    return read
+
+
+def _ask_targets(client, trunks):
+    """({target id: (probe, rtt)}, {(address, port, transport): epoch second}), from two rounds of Getvar."""
+    ids = [target["id"] for trunk in trunks for target in trunk["targets"]]
+    marks = {
+        "GLOBAL(SIPTRUNK_COOL_%s_%d_%s)" % mark: mark
+        for mark in ((target["address"], target["port"], trunk["transport"]) for trunk in trunks for target in trunk["targets"])
+    }
+    endpoints = ["PJSIP_ENDPOINT(%s,aors)" % id_ for id_ in ids]
+    aors = ["PJSIP_AOR(%s,contact)" % id_ for id_ in ids]
+    # The engine's own clock judges its marks, as in the dialplan.
+    said = _getvars(client, ["EPOCH", *marks, *endpoints, *aors])
+    now = seconds(said["EPOCH"])
+    if now is None:
+        raise ami.AmiProtocolError("Asterisk at %s does not tell the time: EPOCH is %s" % (client.peer, ascii(said["EPOCH"][:40])))
+    until = {mark: seconds(said[variable]) for variable, mark in marks.items()}
+
+    present = {id_: _CONTACT.match(said[aor]) for id_, endpoint, aor in zip(ids, endpoints, aors) if said[endpoint] and said[aor]}
+    contacts = {id_: match.group() for id_, match in present.items() if match}
+    status = {id_: "PJSIP_CONTACT(%s,status)" % contact for id_, contact in contacts.items()}
+    rtt = {id_: "PJSIP_CONTACT(%s,rtt)" % contact for id_, contact in contacts.items()}
+    said = _getvars(client, [*status.values(), *rtt.values()])
+    probes = {id_: (UNKNOWN, None) for id_ in present}
+    probes.update({id_: (_ASTERISK_STATUS.get(said[status[id_]], UNKNOWN), milliseconds(said[rtt[id_]])) for id_ in contacts})
+    return probes, {mark: second for mark, second in until.items() if second is not None and second > now}
+
+
+def _getvars(client, variables):
+    variables = list(dict.fromkeys(variables))
+    return {variable: answer.get("Value") for variable, answer in zip(variables, client.actions("Getvar", "Variable", variables))}
+
+
+def seconds(text):
+    """Whole seconds as the dialplan writes them, an int, or None."""
+    match = _SECONDS.fullmatch(text)
+    return int(match.group(1)) if match else None
+
+
+def milliseconds(text):
+    """The round trip that Asterisk tells in microseconds, a float; None for "N/A" and anything else."""
+    return int(text) / 1000 if _MICROSECONDS.fullmatch(text) else None
+
+
+def drains(entries):
+    """{trunk name: {"by", "at", "why"}} from (key, value) of AstDB, the key with its family as DBGetTree tells it.
+
+    DBGetTree compares with SQL's LIKE, to which "_" is any character and case does not matter: other families come along.
+    """
+    own = "/%s/" % _DRAINED
+    return {key[len(own):]: drain_mark(value) for key, value in entries if key.startswith(own)}
+
+
+def drain_mark(text):
+    """{"by", "at", "why"} from the value of a drain mark: JSON, or whatever somebody wrote there by hand as the reason."""
+    try:
+        mark = json.loads(text)
+    except (ValueError, RecursionError):
+        mark = None
+    if not isinstance(mark, dict):
+        return {"by": None, "at": None, "why": text}
+    return {key: mark[key] if isinstance(mark.get(key), str) else None for key in ("by", "at", "why")}
+
+
+def count_channels(names):
+    """{trunk name: legs up}, a Counter, from the names of channels such as ``PJSIP/acme-east.1-0000001a``."""
+    return Counter(match.group("trunk") for match in map(_CHANNEL.fullmatch, names) if match)
