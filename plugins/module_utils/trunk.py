@@ -31,8 +31,8 @@ UNKNOWN = "unknown"
 OFF = "off"
 PROBES = (ALIVE, DEAD, UNKNOWN, OFF)
 
-# A thousand trunks make a plan of 2 MB.
-MAX_PLAN = 64 * 1024 * 1024
+# Far more than the plan of a thousand trunks.
+MAX_PLAN = 16 * 1024 * 1024
 
 # ast_sip_contact_status_type; the others (Unknown, NonQualified, Removed, before 16 also Created) mean: not asked yet.
 _ASTERISK_STATUS = {"Reachable": ALIVE, "Unreachable": DEAD}

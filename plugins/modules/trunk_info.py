@@ -161,7 +161,7 @@ trunks:
             - What the last OPTIONS told. V(off) when the plan has the trunk not probed.
             - V(unknown) before the first answer or timeout, and for a target that the phone system does not have.
           type: str
-          choices: [alive, dead, unknown, off]
+          choices: [alive, dead, unknown, "off"]
           sample: alive
         rtt_ms:
           description: Milliseconds from that OPTIONS to its answer. Null unless it was answered.

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ansible_collections.siptrunk.failover.plugins.module_utils import trunk as trunk_state
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan, verdicts
 
 HERE = Path(plan.__file__).parent
@@ -734,3 +735,10 @@ def test_the_compiler_knows_no_engine(path):
         names = set(re.findall("asterisk|freeswitch|kamailio|opensips|sofia|pjsip", token.string, re.IGNORECASE))
         allowed = {"Asterisk"} if prose and (path.name == "patterns.py" or "pattern" in token.string) else set()
         assert names <= allowed, f"{path.name} line {token.start[0]}"
+
+
+def test_what_looks_at_running_trunks_can_read_the_plan():
+    each = trunk("each", 3, targets=12, username="u", password="p", register="each", transport="tcp", max_channels=30, probe={"interval": 0})
+    compiled = compile_model(trunks=[ACME, BETA, each], routes=[{**NANP, "trunks": ["acme", "beta"]}])
+    read = trunk_state.parse_plan(json.dumps(compiled, sort_keys=True).encode())
+    assert read == compiled["trunks"] and [len(item["targets"]) for item in read] == [2, 1, 12]
