@@ -12,6 +12,7 @@ are read anew for each message:
     invite_auth  true: INVITE is challenged with 407 too
     users        {user name: password}
     qop          false: challenges do without qop (RFC 2069 style); default true
+    fresh_nonce  true: each challenge has a nonce of its own, so that no answer to one is ever right
     silent       true: nothing is answered at all, nothing is sent; TCP and TLS connections are still accepted
     closed       true: the sockets are closed until it is false again (ICMP unreachable, TCP reset)
     certificate  name of the pair in <certificates> that TLS shows: NAME.pem (with its chain) and NAME.key; default
@@ -33,14 +34,14 @@ Behaviours of an INVITE, all times in seconds:
     late_answer           after                             nothing, then 200
     late_ring             after                             nothing, then 180
 
-`after` is 1 and `code` is 503 where nothing else is said. After a 200 with `talk` the carrier hangs up
+`after` is 1 and `code` is 503 where nothing else is said; "number" takes the last three digits of the number for the code. After a 200 with `talk` the carrier hangs up
 that much later. `headers` are added to the code: {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with
 302 to redirect. `ignore_ack: true` sends a code other than 2xx again for 8 seconds, over every transport,
 though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is late has not
 seen the INVITE either, and its late 180 or 200 stands.
 
 Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport (udp, tcp, tls), peer, first, method, code, call_id,
-cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route}}. t is in seconds
+cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route, x_trunk}}. t is in seconds
 of the epoch; user and host are those of a request's URI.
 """
 
@@ -74,6 +75,7 @@ REASONS = {
 T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # RFC 3261 section 17.1.1.2: T1, T2 and 64 x T1
 DEAF = 8.0  # how long `ignore_ack` sends again
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
+LOGGED = ("from", "to", "contact", "user-agent", "route", "x-trunk")
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
 
 
@@ -232,7 +234,7 @@ class Carrier:
             "first": message.first, "method": message.method, "code": message.code, "call_id": message.get("call-id"),
             "cseq": message.cseq, "user": message.user, "host": message.host,
             "from_user": message.find(r"sips?:([^@;>]*)@", "from"), "retrans": retrans,
-            "headers": {name.replace("-", "_"): message.get(name) for name in ("from", "to", "contact", "user-agent", "route")},
+            "headers": {name.replace("-", "_"): message.get(name) for name in LOGGED},
         }  # fmt: skip
         self.wire.write(json.dumps(line) + "\n")
 
@@ -369,6 +371,8 @@ class Carrier:
             asyncio.get_running_loop().call_later(GIVE_UP, forget)
 
     async def play(self, call: Call, told: dict) -> None:
+        if told.get("code") == "number":
+            told = {**told, "code": call.request.user[-3:]}
         try:
             steps = script(told)
         except (KeyError, TypeError, ValueError) as error:
@@ -429,7 +433,8 @@ class Carrier:
 
     def challenge(self, header: str, control: dict) -> dict[str, str]:
         qop = ', qop="auth"' if control.get("qop", True) else ""
-        return {header: f'Digest realm="carrier", nonce="{self.nonce}", algorithm=MD5{qop}'}
+        nonce = secrets.token_hex(16) if control.get("fresh_nonce") else self.nonce
+        return {header: f'Digest realm="carrier", nonce="{nonce}", algorithm=MD5{qop}'}
 
     def authorized(self, request: Message, header: str, control: dict) -> bool:
         given = digest_parameters(request.get(header))

@@ -28,7 +28,7 @@ def main() -> int:
     LOG.write_text("", encoding="utf-8")
     console.print("\n[bold]A phone system with two carriers.[/] acme is the primary (two servers, found by DNS SRV), beta the backup.\n")
     step("containers: PBX, carriers, name server, phone", lambda: playbook("lab/create.yml"))
-    paused("unpause", lab, PRIMARY)
+    lab.thaw(*PRIMARY)
     step("carriers, DNS zones, the operator's own files", lambda: playbook("lab/provision.yml"))
     step("[bold]ansible-playbook site.yml[/]", lambda: playbook("site.yml"))
     lab.reset()
@@ -40,10 +40,10 @@ def main() -> int:
     lost = 0
     try:
         lost += calls(lab, table, "before", 2)
-        step("[bold red]power cut at acme[/]: both its servers stop", lambda: paused("pause", lab, PRIMARY))
+        step("[bold red]power cut at acme[/]: both its servers stop", lambda: lab.freeze(*PRIMARY))
         lost += calls(lab, table, "outage", 4)
     finally:
-        step("[bold green]acme is back[/]", lambda: paused("unpause", lab, PRIMARY))
+        step("[bold green]acme is back[/]", lambda: lab.thaw(*PRIMARY))
     took = step("the probes find it alive", lambda: wait_until(lambda: all_alive(lab), 60, "acme alive again"))
     took += step("it has cooled down (cool_down: 30 s after it was silent)", lambda: wait_until(lambda: not cooling(lab), 60, "acme cooled down"))
     lost += calls(lab, table, "after", 2)
@@ -87,10 +87,6 @@ def playbook(path: str) -> None:
     if done.returncode:
         console.print("\n".join(LOG.read_text(encoding="utf-8").splitlines()[-30:]), markup=False)
         sys.exit(f"ansible-playbook {path} failed; the whole log is {LOG.relative_to(REPO)}")
-
-
-def paused(verb: str, lab: Lab, hosts: tuple[str, ...]) -> None:
-    subprocess.run(["podman", verb, *map(lab.container, hosts)], check=verb == "pause", capture_output=True)
 
 
 def all_alive(lab: Lab) -> bool:

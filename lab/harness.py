@@ -264,26 +264,30 @@ class Caller:
         result = call_result(self.sipp(number, talk, gives_up, limit, from_user), number)
         return result if cancel_after is not None else timed_out(result)
 
-    def load(self, number: str, calls: int, rate: float, hold: float = 1.0, timeout: float = 60, from_user: str = "1000") -> LoadResult:
-        """Place `calls` calls, `rate` per second; `hold` and `timeout` are those of each call."""
+    def load(
+        self, number: str | list[str], calls: int, rate: float, hold: float = 1.0, timeout: float = 60, from_user: str = "1000"
+    ) -> LoadResult:
+        """Place `calls` calls, `rate` per second, of several numbers in turn; `hold` and `timeout` are those of each call."""
         limit = calls / rate + timeout + hold + 25
         messages = self.sipp(number, hold, timeout, limit, from_user, calls, rate)
-        results = [timed_out(call_result(call, number)) for call in by_call(messages)]
+        results = [timed_out(call_result(call, re.sub(r"^INVITE sip:|@.*", "", call[0].first))) for call in by_call(messages)]
         pdd = sorted(r.pdd for r in results if r.code == 200 and r.pdd is not None)
         return LoadResult(Counter(r.code for r in results), pdd, results)
 
     def sipp(
-        self, number: str, talk: float, gives_up: float, limit: float, from_user: str, calls: int = 1, rate: float = 1
+        self, number: str | list[str], talk: float, gives_up: float, limit: float, from_user: str, calls: int = 1, rate: float = 1
     ) -> list[Message]:
         """Run SIPp, for `limit` seconds at most; its message log. The scenario comes on standard input, so that one exec does it all."""
         options = [
-            f"{self.pbx}:5060", "-sf", "uac.xml", "-s", number, "-key", "from", from_user, "-t", f"{self.transport[0]}1",
+            f"{self.pbx}:5060", "-sf", "uac.xml", "-inf", "numbers.csv", "-key", "from", from_user, "-t", f"{self.transport[0]}1",
             "-i", self.address, "-p", str(self.port), "-mi", self.address, "-cid_str", f"{secrets.token_hex(6)}-%u@%s",
             "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}", "-d", str(int(talk * 1000)), "-recv_timeout", str(int(gives_up * 1000)),
             "-aa", "-nostdin", "-timeout", f"{math.ceil(limit)}s", "-trace_msg", "-message_file", "messages.log",
         ]  # fmt: skip
+        numbers = shlex.join([number] if isinstance(number, str) else number)
         script = (
             'd=$(mktemp -d) && cd "$d" && cat > uac.xml || exit 1; '
+            f"printf '%s;\\n' SEQUENTIAL {numbers} | sed 1s/.$// > numbers.csv; "
             f"timeout -k 5 {math.ceil(limit) + 10} sipp {shlex.join(options)} > out 2>&1 < /dev/null; "
             '[ -s messages.log ] && cat messages.log || { cat out >&2; false; }; status=$?; rm -rf "$d"; exit $status'
         )
@@ -312,6 +316,19 @@ class Lab:
         """The host of "address:port"."""
         address = target.rpartition(":")[0]
         return next((host for host, known in self.addresses.items() if known == address), address)
+
+    def caller_at(self, host: str) -> Caller:
+        """A phone on another host of the lab."""
+        address = podman(self.container(host), ["hostname", "-I"]).split()[0]
+        return Caller(self.container(host), address, self.addresses["pbx"], port=5070)
+
+    def freeze(self, *hosts: str) -> None:
+        """As a power cut, but for the network: the kernel still answers ping."""
+        subprocess.run(["podman", "pause", *map(self.container, hosts)], check=True, capture_output=True)
+
+    def thaw(self, *hosts: str) -> None:
+        """Go on where `freeze` stopped; hosts that run are left alone."""
+        subprocess.run(["podman", "unpause", *map(self.container, hosts)], check=False, capture_output=True)
 
     def reset(self) -> None:
         """All carriers answer again."""

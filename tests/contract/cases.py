@@ -16,10 +16,20 @@ from dataclasses import dataclass, field
 
 MARGIN = 2.0
 
-# Numbers, by the route they take (inventories/lab).
+# Numbers, by the route they take (tests/contract/inventory).
 NANP = "12125550100"  # acme (gw1, then gw2), then beta
 INTL = "0044123456"  # beta, then acme
 TIE_LINE = "71234"  # beta over TCP, then acme
+EMERGENCY = "112"  # beta, then acme
+ONE_TARGET = "11234"  # acme, of which one target may be asked, then beta
+LIMITED = "21234"  # small (two calls at once), then acme
+SECURE = "31234"  # acme over TLS, then beta
+POOL = "41234"  # three targets of acme and beta: weights 60, 20 and 0
+SHARED = "51234"  # acme and beta, weights 75 and 25
+QUIET = "61234"  # beta, which is not probed, then acme
+TOLERANT = "81234"  # beta, whose 404 and 480 are not final, then acme
+HUNTING = "91234"  # beta, then acme, even after ringing
+HURRIED = "95123"  # beta, which has two seconds to ring, then acme
 
 BUSY, DECLINED, UNALLOCATED = 486, 603, 404
 
@@ -61,6 +71,11 @@ class Call:
     delay: tuple[str, ...] = ()  # the bounds that add up to the post-dial delay
     extra: float = 0.0  # seconds that the carrier itself takes
     cancel_after: float | None = None  # the caller gives up, seconds after the INVITE
+    linger: float = 0.0  # seconds after the call before the carriers are looked at
+    drained: tuple[str, ...] = ()  # trunks that an operator has taken out
+    passed_over: tuple[tuple[str, str], ...] = ()  # trunk and why, for each target (of a drained or full trunk once)
+    released: tuple[str, ...] = ()  # carrier hosts that rang or answered too late: CANCEL, or ACK and BYE
+    heard: tuple[int, ...] | None = None  # provisional answers that the caller got, besides 100
     callee_hangs_up: bool = False
     marked_down: tuple[str, ...] | None = None  # before the call: the carrier hosts, and no others, that the probes found dead
     invites: dict[str, int] = field(default_factory=dict)  # where they differ from one for each attempt
@@ -81,6 +96,10 @@ def _failing(status: int, verdict: str) -> tuple[Attempt, ...]:
 
 def _final(status: int) -> tuple[Attempt, ...]:
     return (Attempt("beta", "beta1", status, "final"),)
+
+
+def _through(trunk: str, host: str) -> tuple[Attempt, ...]:
+    return (Attempt(trunk, host, 200, "final"),)
 
 
 BETA_SILENT = (Attempt("beta", "beta1", None, "next_target"), Attempt("acme", "acme1", 200, "final"))
@@ -146,7 +165,7 @@ CASES = (
         "silent",
         (
             Call(INTL, BETA_SILENT, faults={"beta1": SILENT}, delay=("silence",)),
-            Call(INTL, ACME_ANSWERS, faults={"beta1": SILENT}),
+            Call(INTL, ACME_ANSWERS, faults={"beta1": SILENT}, passed_over=(("beta", "cooling"),)),
         ),
         why="the first call pays the bound once; the second finds the target cooling down",
     ),
@@ -188,7 +207,7 @@ CASES = (
     Case(
         "marked_down_and_recovery",
         (
-            Call(INTL, ACME_ANSWERS, faults={"beta1": DEAD}, marked_down=("beta1",)),
+            Call(INTL, ACME_ANSWERS, faults={"beta1": DEAD}, marked_down=("beta1",), passed_over=(("beta", "down"),)),
             Call(INTL, (Attempt("beta", "beta1", 200, "final"),), marked_down=()),
         ),
         why="the probe takes the primary out before a call has to find out, and gives it back",
@@ -201,6 +220,7 @@ CASES = (
                 (Attempt("beta", "beta1", 200, "final"),),
                 faults={host: {"options": "silent"} for host in ("beta1", *BOTH_ACME)},
                 marked_down=("beta1", *BOTH_ACME),
+                passed_over=(("beta", "down"), ("acme", "down"), ("acme", "down")),
             ),
         ),
         why="a mark never fails a call, and the order is kept",
@@ -214,8 +234,213 @@ CASES = (
                 faults={"acme1": SILENT},
                 delay=("silence",),
             ),
-            Call(NANP, (Attempt("acme", "acme2", 200, "final"),), faults={"acme1": SILENT}),
+            Call(NANP, (Attempt("acme", "acme2", 200, "final"),), faults={"acme1": SILENT}, passed_over=(("acme", "cooling"),)),
         ),
         why="priority is kept, and the second target of the same domain is asked",
+    ),
+    Case(
+        "redirect_is_never_followed",
+        (
+            Call(
+                INTL,
+                (Attempt("beta", "beta1", 302, "next_trunk"), Attempt("acme", "acme1", 200, "final")),
+                faults={"beta1": code(302, headers={"Contact": "<sip:0044123456@198.18.99.99:5060>"})},
+            ),
+        ),
+    ),
+    Case(
+        "wrong_credentials",
+        (
+            Call(
+                NANP,
+                (Attempt("acme", "acme1", 407, "next_trunk"), Attempt("beta", "beta1", 200, "final")),
+                faults={host: {"invite_auth": True, "users": {"pbx-100": "another"}} for host in BOTH_ACME},
+            ),
+        ),
+        why="the account is at fault: the second target of the carrier is not asked, and nobody insists (see wire)",
+    ),
+    Case(
+        "ringing_then_503_rings_no_second_phone",
+        (Call(INTL, _final(503), code=503, faults={"beta1": {"invite": {"do": "ring_then_code", "code": 503}}}, extra=0, heard=(180,)),),
+    ),
+    Case(
+        "progress_then_503_rings_no_second_phone",
+        (Call(INTL, _final(503), code=503, faults={"beta1": {"invite": {"do": "progress_then_code", "code": 503}}}, heard=(183,)),),
+    ),
+    Case(
+        "progress_then_503_where_the_policy_says_so",
+        (Call(HUNTING, _failing(503, "next_target"), faults={"beta1": {"invite": {"do": "progress_then_code", "code": 503}}}),),
+    ),
+    Case(
+        "early_media_is_no_answer",
+        (
+            Call(
+                INTL,
+                (Attempt("beta", "beta1", 200, "final"),),
+                faults={"beta1": {"invite": {"do": "progress_then_answer", "after": 3}}},
+                heard=(183,),
+            ),
+            Call(INTL, _final(183), code=480, faults={"beta1": {"invite": {"do": "progress_then_answer", "after": 30}}}, heard=(183,)),
+        ),
+        why="the caller hears it, the call is answered by the 200 alone, and the bound for ringing holds",
+    ),
+    Case(
+        "caller_cancels_while_the_primary_is_silent",
+        (Call(INTL, _final(487), code=None, faults={"beta1": SILENT}, cancel_after=2, linger=8),),
+        why="no new INVITE leaves for a caller who has gone",
+    ),
+    Case(
+        "late_ringing_of_an_abandoned_attempt",
+        (
+            Call(
+                HURRIED,
+                (Attempt("fast", "beta1", None, "next_target"), Attempt("acme", "acme1", 200, "final")),
+                faults={"beta1": {"invite": {"do": "late_ring", "after": 4}}},
+                extra=2,
+                linger=3,
+                released=("beta1",),
+            ),
+        ),
+    ),
+    Case(
+        "late_answer_of_an_abandoned_attempt",
+        (
+            Call(
+                HURRIED,
+                (Attempt("fast", "beta1", None, "next_target"), Attempt("acme", "acme1", 200, "final")),
+                faults={"beta1": {"invite": {"do": "late_answer", "after": 4}}},
+                extra=2,
+                linger=3,
+                released=("beta1",),
+            ),
+        ),
+    ),
+    Case(
+        "late_answer_after_the_bound_for_silence",
+        (
+            Call(
+                INTL,
+                BETA_SILENT,
+                faults={"beta1": {"invite": {"do": "late_answer", "after": 8}}},
+                delay=("silence",),
+                linger=4,
+                released=("beta1",),
+            ),
+        ),
+    ),
+    Case(
+        "503_that_ignores_its_ack",
+        (Call(INTL, _failing(503, "next_target"), faults={"beta1": code(503, ignore_ack=True)}, linger=3),),
+        why="an answer that comes again advances the hunt once",
+    ),
+    Case(
+        "503_with_retry_after",
+        (
+            Call(INTL, _failing(503, "next_target"), faults={"beta1": code(503, headers={"Retry-After": "30"})}),
+            Call(INTL, ACME_ANSWERS, passed_over=(("beta", "cooling"),)),
+        ),
+        why="a target that asks for peace gets it (RFC 3261 section 21.5.4)",
+    ),
+    Case(
+        "drained",
+        (
+            Call(INTL, ACME_ANSWERS, drained=("beta",), passed_over=(("beta", "drained"),)),
+            Call(INTL, _through("beta", "beta1")),
+            Call(INTL, (), code=503, drained=("acme", "beta"), passed_over=(("beta", "drained"), ("acme", "drained"))),
+        ),
+        why="what an operator took out is not asked, not even last",
+    ),
+    Case(
+        "drained_and_down_is_not_asked_after_all",
+        (
+            Call(
+                INTL,
+                ACME_ANSWERS,
+                faults={host: {"options": "silent"} for host in ("beta1", *BOTH_ACME)},
+                marked_down=("beta1", *BOTH_ACME),
+                drained=("beta",),
+                passed_over=(("beta", "drained"), ("acme", "down"), ("acme", "down")),
+            ),
+        ),
+    ),
+    Case(
+        "emergency",
+        (
+            Call(
+                EMERGENCY,
+                (Attempt("beta", "beta1", 503, "next_target"), Attempt("acme", "acme1", 200, "final")),
+                faults={"beta1": {**code(503), "options": "silent"}, **{host: {"options": "silent"} for host in BOTH_ACME}},
+                marked_down=("beta1", *BOTH_ACME),
+                drained=("acme", "beta"),
+            ),
+        ),
+        why="marks and drains count for nothing, every trunk is asked in order",
+    ),
+    Case(
+        "a_carrier_that_ignores_options",
+        (Call(QUIET, _through("quiet", "beta1"), faults={"beta1": {"options": "silent"}}, marked_down=("beta1",)),),
+        why="who is not probed is not dead",
+    ),
+    Case(
+        "tcp_refused",
+        (
+            Call(TIE_LINE, (Attempt("beta-tcp", "beta1", None, "next_target"), *ACME_ANSWERS), faults={"beta1": CLOSED}, invites={"beta1": 0}),
+            Call(TIE_LINE, ACME_ANSWERS, faults={"beta1": CLOSED}, passed_over=(("beta-tcp", "cooling"),)),
+        ),
+    ),
+    Case("tls", (Call(SECURE, _through("acme-tls", "acme1")),)),
+    *(
+        Case(
+            f"tls_{certificate}_certificate",
+            (
+                Call(
+                    SECURE,
+                    tuple(Attempt("acme-tls", host, None, "next_target") for host in BOTH_ACME) + _through("beta", "beta1"),
+                    faults={host: {"certificate": certificate} for host in BOTH_ACME},
+                    invites=dict.fromkeys(BOTH_ACME, 0),
+                ),
+            ),
+            why="no call goes to a carrier that cannot prove who it is",
+        )
+        for certificate in ("expired", "wrong", "stranger")
+    ),
+    Case(
+        "tls_one_target_good",
+        (
+            Call(
+                SECURE,
+                (Attempt("acme-tls", "acme1", None, "next_target"), *_through("acme-tls", "acme2")),
+                faults={"acme1": {"certificate": "expired"}},
+                invites={"acme1": 0},
+            ),
+        ),
+    ),
+    Case(
+        "max_targets",
+        (Call(ONE_TARGET, (Attempt("acme", "acme1", 503, "next_target"), *_through("beta", "beta1")), faults={"acme1": code(503)}),),
+    ),
+    Case(
+        "verdicts_of_one_trunk",
+        (
+            Call(TOLERANT, (Attempt("tolerant", "beta1", 404, "next_trunk"), *ACME_ANSWERS), faults={"beta1": code(404)}),
+            Call(TOLERANT, (Attempt("tolerant", "beta1", 480, "next_trunk"), *ACME_ANSWERS), faults={"beta1": code(480)}),
+            Call(TOLERANT, (Attempt("tolerant", "beta1", 486, "final"),), code=486, faults={"beta1": code(486)}),
+        ),
+    ),
+    Case(
+        "the_last_meaningful_cause",
+        (
+            Call(
+                TOLERANT,
+                (
+                    Attempt("tolerant", "beta1", 404, "next_trunk"),
+                    Attempt("acme", "acme1", 503, "next_target"),
+                    Attempt("acme", "acme2", 503, "next_target"),
+                ),
+                code=404,
+                faults={"beta1": code(404), **{host: code(503) for host in BOTH_ACME}},
+            ),
+        ),
+        why="the caller learns what was said of the number, not that a carrier was down",
     ),
 )

@@ -38,6 +38,7 @@ def healthy(lab, engine):
     def settle():
         lab.reset()
         engine.forget()
+        engine.drain()
         wait_until(lambda: all(engine.reachable().values()), 20, "every target reachable")
         wait_until(lambda: engine.active_calls() == 0, 20, "no call left over")
 
