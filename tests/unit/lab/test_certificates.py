@@ -142,3 +142,20 @@ def test_a_run_cut_short_is_made_good_by_the_next(folder, monkeypatch):
 
     assert program.make(folder, NAMES) == list(program.PAIRS)
     handshake(folder, "good", NAMES[0])
+
+
+@pytest.mark.parametrize("name", program.PAIRS)
+def test_other_names_are_not_taken_for_done_before_they_are(folder, monkeypatch, name):
+    write = program.write
+
+    def killed(to, pair, *what):
+        if pair == name:
+            raise KeyboardInterrupt
+        write(to, pair, *what)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            program.make(folder, NAMES[:1])
+
+    assert program.make(folder, NAMES[:1]) == list(program.PAIRS)
