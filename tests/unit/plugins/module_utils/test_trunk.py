@@ -387,7 +387,8 @@ def test_what_asterisk_refuses_is_an_error(steps):
 
 
 def test_lists_with_entries_that_lack_their_fields():
-    lists = [("DBGetTree", event_list("DBGetTreeResponse", "Key: /siptrunk_drained/a", "Val: x")), ("CoreShowChannels", event_list("CoreShowChannel", "Exten: s"))]
+    tree = event_list("DBGetTreeResponse", "Key: /siptrunk_drained/a", "Val: x")
+    lists = [("DBGetTree", tree), ("CoreShowChannels", event_list("CoreShowChannel", "Exten: s"))]
     found = asked(EPOCH, getvar(COOL), ENDPOINT, AOR, *probed(), lists=lists)["trunks"][0]
     assert (found["drained"], found["channels"]) == ({"by": None, "at": None, "why": ""}, 0)
 
