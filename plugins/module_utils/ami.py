@@ -311,7 +311,7 @@ class AmiClient:
                 self._send(b"".join(encode_action(name, action_id, {field: value}) for action_id, value in asked.items()), deadline)
                 found = {}
                 while len(found) < len(asked):
-                    action_id, response = self._answer(name, asked.keys() - found.keys(), deadline)
+                    action_id, response = self._answer(name, asked, deadline)
                     size += response.size
                     if size > MAX_LIST:
                         raise AmiProtocolError("Asterisk at %s answered %s with more than %d bytes" % (self.peer, name, MAX_LIST))

@@ -255,7 +255,6 @@ def _ask_targets(client, trunks):
 
 
 def _getvars(client, variables):
-    variables = list(dict.fromkeys(variables))
     return {variable: answer.get("Value") for variable, answer in zip(variables, client.actions("Getvar", "Variable", variables))}
 
 

@@ -9,7 +9,9 @@ import yaml
 
 from ansible_collections.siptrunk.failover.plugins.doc_fragments.control_port import ModuleDocFragment
 from ansible_collections.siptrunk.failover.plugins.module_utils import ami, control_port
-from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.ami_server import LOGIN, LOGIN_KEY, SECRET, USER, ScriptedServer
+from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.ami_server import (
+    GREETING, LOGIN, LOGIN_KEY, SECRET, SILENT, USER, ScriptedServer,
+)
 
 
 class Module:
@@ -74,6 +76,14 @@ def test_a_file_that_cannot_be_read(tmp_path):
 def test_wrong_options(params, text):
     with pytest.raises(ValueError, match=text):
         control_port.asterisk_client(Module(**{"password": SECRET, **params}))
+
+
+@pytest.mark.parametrize("session, greeting, text", [([], SILENT, "its greeting"), ([*LOGIN, ("Ping", SILENT)], GREETING, "the answer to Ping")])
+def test_the_timeout_is_that_of_the_connection_and_of_each_answer(session, greeting, text):
+    with ScriptedServer(session, greeting=greeting) as server:
+        with pytest.raises(ami.AmiTimeout, match="did not send %s within 0.2 s" % text):
+            with control_port.asterisk_client(Module(port=server.port, password=SECRET, connect_timeout=0.2)) as client:
+                client.action("Ping")
 
 
 @pytest.mark.parametrize("exc, text", [

@@ -169,6 +169,11 @@ def test_up_is_one_target_that_is_there_and_not_passed_over(differs, up):
     assert stands(**differs)["up"] is up
 
 
+def test_a_mark_counts_for_its_own_transport():
+    assert stands(plan(transport="tcp"), cooling={MARK: 1795410000})["up"] is True
+    assert stands(plan(transport="tcp"), cooling={("127.0.0.1", 5070, "tcp"): 1795410000})["up"] is False
+
+
 def test_one_target_of_several_is_enough_and_none_is_not():
     targets = [{**plan()[0]["targets"][0], "id": "a.%d" % number, "port": 5069 + number} for number in (1, 2, 3)]
     probes = {"a.1": (trunk.DEAD, None), "a.2": (trunk.ALIVE, 1.0), "a.3": (trunk.ALIVE, 1.0)}
@@ -346,7 +351,7 @@ def test_a_target_is_missing_without_its_endpoint_or_its_aor(endpoint, aor):
     assert asked(EPOCH, getvar(COOL), getvar("PJSIP_ENDPOINT(a.1,aors)", endpoint), getvar("PJSIP_AOR(a.1,contact)", aor))["missing"] == ["a.1"]
 
 
-@pytest.mark.parametrize("contact", ["x", "a.1", "a.1@@%s" % HASH[1:], "a.1),SHELL(id)@@%s" % HASH, "\x00\ufffd", "x" * 5000])
+@pytest.mark.parametrize("contact", ["x", "a.1", "a.1@@%s" % HASH[1:], "a.1),SHELL(id)@@%s" % HASH, "?a.1@@%s" % HASH, "\x00\ufffd", "x" * 5000])
 def test_a_contact_that_is_none_is_not_asked_for(contact):
     found = asked(EPOCH, getvar(COOL), ENDPOINT, getvar("PJSIP_AOR(a.1,contact)", contact))
     assert found["missing"] == [] and found["trunks"][0]["targets"][0]["probe"] == "unknown"
