@@ -144,7 +144,7 @@ def test_one_exec_places_a_call():
     assert result.code == 200
     ((container, argv, scenario),) = containers.asked
     assert container == "phone" and scenario.startswith("<?xml")
-    for option in ("sipp 198.18.10.11:5060 ", "-s 12125550100 ", "-key from 1001 ", "-d 1500 ", "-recv_timeout 7000 ", "-i 198.18.10.91 "):
+    for option in ("sipp 198.18.10.11:5060 ", "SEQUENTIAL 12125550100 |", "-key from 1001 ", "-d 1500 ", "-recv_timeout 7000 ", "-i 198.18.10.91 "):
         assert option in argv[2]
 
 
