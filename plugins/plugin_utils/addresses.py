@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable
 
 try:
@@ -70,11 +71,32 @@ def sort_key(address: str) -> tuple[int, int]:
     return parsed.version, int(parsed)
 
 
-def address_set(networks: Iterable[str]) -> netaddr.IPSet:
-    """A set of addresses that can be united, cut and subtracted."""
-    return netaddr.IPSet(networks)
+class Claims:
+    """Which addresses belong to whom: each to the first that claimed it."""
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[int, int, int, str]] = []  # (IP version, last, first, owner), disjoint and in order
+
+    def claim(self, owner: str, networks: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
+        """Take what is free of these networks. Returns (what the owner got, {earlier owner: what it has of them}), as networks."""
+        got, missed = [], {}
+        for network in netaddr.cidr_merge(networks):
+            version, first, last = network.version, network.first, network.last
+            index = bisect.bisect_left(self._taken, (version, first))
+            while index < len(self._taken) and self._taken[index][0] == version and self._taken[index][2] <= last:
+                _version, taken_last, taken_first, other = self._taken[index]
+                missed.setdefault(other, []).append((version, max(first, taken_first), min(last, taken_last)))
+                if first < taken_first:
+                    got.append((version, first, taken_first - 1))
+                first, index = taken_last + 1, index + 1
+            if first <= last:
+                got.append((version, first, last))
+        for version, first, last in got:
+            bisect.insort(self._taken, (version, last, first, owner))
+        return _networks(got), {other: _networks(ranges) for other, ranges in missed.items()}
 
 
-def cidrs(addresses: netaddr.IPSet) -> list[str]:
-    """The set as the fewest networks, in order."""
-    return [str(network) for network in addresses.iter_cidrs()]
+def _networks(ranges: Iterable[tuple[int, int, int]]) -> list[str]:
+    """Ranges of addresses (IP version, first, last) as the fewest networks, in order."""
+    limits = [(netaddr.IPAddress(first, version), netaddr.IPAddress(last, version)) for version, first, last in ranges]
+    return [str(network) for network in netaddr.cidr_merge([netaddr.IPRange(*limit) for limit in limits])]

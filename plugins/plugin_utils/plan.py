@@ -96,7 +96,6 @@ def _trunk(
     targets = _targets(trunk, capabilities, answers, where, problems, warnings)
     interval = trunk["probe"]["interval"]
     domain = (trunk["domain"] or "").rstrip(".") or None
-    sources = addresses.address_set([*trunk["inbound_from"], *(target["address"] for target in targets)])
     return {
         **{key: trunk[key] for key in ("name", "carrier", "site", "transport", "from_user", "caller_id")},
         **{key: trunk[key] for key in ("codecs", "digits", "max_channels")},
@@ -104,7 +103,7 @@ def _trunk(
         "from_domain": trunk["from_domain"] or (domain and addresses.host_of(domain)),
         "account": trunk["username"]
         and {"username": trunk["username"], "auth_username": trunk["auth_username"] or trunk["username"], "realm": trunk["realm"]},
-        "inbound": {"from": addresses.cidrs(sources), "context": trunk["inbound_context"]},
+        "inbound": {"from": [*trunk["inbound_from"], *(target["address"] for target in targets)], "context": trunk["inbound_context"]},
         "probe": {
             "interval": can.effective(capabilities, "probe_interval", interval)["effective"] if interval else 0,
             "timeout": can.effective(capabilities, "probe_timeout", trunk["probe"]["timeout"])["effective"],
@@ -177,16 +176,11 @@ def _targets(
 
 def _claim_inbound(trunks: list[dict[str, Any]]) -> Iterable[str]:
     """Let each source address belong to one trunk; say which trunks had to share."""
-    claimed: list[tuple[str, Any]] = []
+    claims = addresses.Claims()
     for trunk in trunks:
-        own = addresses.address_set(trunk["inbound"]["from"])
-        for name, taken in claimed:
-            if shared := own & taken:
-                both = ", ".join(addresses.cidrs(shared))
-                yield f"trunks '{name}' and '{trunk['name']}' both receive calls from {both}: those calls count as '{name}'"
-                own -= taken
-        claimed.append((trunk["name"], own))
-        trunk["inbound"]["from"] = addresses.cidrs(own)
+        trunk["inbound"]["from"], shared = claims.claim(trunk["name"], trunk["inbound"]["from"])
+        for name, networks in sorted(shared.items()):
+            yield f"trunks '{name}' and '{trunk['name']}' both receive calls from {', '.join(networks)}: those calls count as '{name}'"
 
 
 # --- routes ------------------------------------------------------------------------------
