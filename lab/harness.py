@@ -330,6 +330,21 @@ class Lab:
         """Go on where `freeze` stopped; hosts that run are left alone."""
         subprocess.run(["podman", "unpause", *map(self.container, hosts)], check=False, capture_output=True)
 
+    def kill(self, *hosts: str) -> None:
+        """A power cut: the host and its address are gone."""
+        subprocess.run(["podman", "kill", *map(self.container, hosts)], check=True, capture_output=True)
+
+    def start(self, *hosts: str) -> None:
+        """Power comes back, and with it the carriers."""
+        subprocess.run(["podman", "start", *map(self.container, hosts)], check=True, capture_output=True)
+        for host in hosts:
+            wait_until(lambda host=host: self.service("carrier", "is-active", host) == "active", 30, f"{host}'s carrier")
+
+    def service(self, name: str, do: str, *hosts: str) -> str:
+        """start, is-active or kill a service; one that was killed stays down. What systemctl says on the last host."""
+        script = "systemctl kill --signal KILL $0; exec systemctl stop $0" if do == "kill" else f"exec systemctl {do} $0"
+        return [podman(self.container(host), ["sh", "-c", script, name], check=False) for host in hosts][-1].strip()
+
     def reset(self) -> None:
         """All carriers answer again."""
         for carrier in self.carriers.values():

@@ -10,76 +10,21 @@ A case is a model.yml: trunks, routes and policy as a user writes them, `answers
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar, trust_as_template
-from ansible.utils.collection_loader import AnsibleCollectionConfig
-
-from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan
+from rendering import HOST, SPEC, TEMPLATES, collection_plugins, render, variables
 
 HERE = Path(__file__).parent
-ROLES = HERE.parents[1] / "roles"
-SPEC = yaml.safe_load((ROLES / "plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
 CASES = sorted(path.parent for path in HERE.glob("cases/*/model.yml"))
-TEMPLATES = sorted(ROLES.glob("asterisk/templates/*.j2"))
-# what the role learns from the host: an operator's files that clash with nothing
-HOST = {
-    "asterisk": {
-        "__asterisk_conf": {"clashes": [], "system": False, "manager_general": True, "manager_enabled": True},
-        "__asterisk_ami_password": "golden",
-    }
-}
 HEADER = "Written by Ansible (siptrunk.failover). Changes made here are lost."
 
 
 @pytest.fixture(scope="module", autouse=True)
 def plugin_loader():
-    """Let Ansible find the collection's filters where Python found the collection."""
-    if AnsibleCollectionConfig.collection_finder is None:
-        loaded = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "ansible_collections"}
-        init_plugin_loader(sys.path)
+    with collection_plugins():
         yield
-        AnsibleCollectionConfig.collection_finder._remove()
-        sys.modules.update(loaded)
-    else:
-        yield
-
-
-def answers_of(case):
-    answers = {}
-    for question, records in case.get("answers", {}).items():
-        transport, name = question.split()
-        targets = [
-            {"priority": int(priority), "weight": int(weight), "port": int(port), "host": host, "address": address, "family": "ipv4"}
-            for priority, weight, port, host, address in map(str.split, records)
-        ]
-        answers[name, transport] = {"targets": targets, "errors": []}
-    return answers
-
-
-def variables(engine, case):
-    """The variables of the role at the time of its template tasks, in Ansible's order of precedence."""
-    loader = DataLoader()
-    role = {
-        name: value
-        for part in ("defaults", "vars")
-        for name, value in loader.load_from_file(str(ROLES / engine / part / "main.yml"), trusted_as_template=True).items()
-    }
-    checked = model.read_model(SPEC, case["trunks"], case["routes"], case.get("policy", {}))
-    compiled = plan.compile_plan(checked, role[f"__{engine}_capabilities"], answers_of(case))
-    role.update(case.get("variables", {}).get(engine, {}))
-    return {**role, **HOST[engine], "siptrunk_trunks": case["trunks"], "siptrunk_plan": compiled}
-
-
-def render(template, available):
-    """The text as the module ansible.builtin.template writes it."""
-    text = trust_as_template(template.read_text(encoding="utf-8"))
-    return Templar(loader=DataLoader(), variables=available).template(text, escape_backslashes=False, overrides={"trim_blocks": True})
 
 
 def load(folder):
