@@ -329,7 +329,7 @@ class Probe:
         except ssl.SSLError as error:
             raise Failure("tls", f"TLS with {self.there}: {clean(error.reason or str(error))}") from None
         except OSError as error:
-            raise Failure(ERROR_KINDS.get(error.errno, "unreachable"), f"{self.there}: {error.strerror or error}") from None
+            raise Failure(ERROR_KINDS.get(error.errno, "unreachable"), f"{self.there}: {os.strerror(error.errno) if error.errno else error}") from None
         alive = response.code < 300 or self.prober.alive_on == "any"
         self.result.update(alive=alive, code=response.code, reason=response.reason, rtt_ms=round(rtt * 1000, 2), server=response.server)
         if not alive:
