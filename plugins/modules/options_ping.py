@@ -1,4 +1,3 @@
-#!/usr/bin/python
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -124,9 +123,11 @@ EXAMPLES = r"""
 
 - name: Ask each of them, and stop when one does not answer 2xx
   siptrunk.failover.options_ping:
-    targets: "{{ found.results[0].targets | map('combine', {'transport': 'tls', 'domain': 'sip.acme.example'}) }}"
+    targets:
+      - {host: "{{ item.address }}", port: "{{ item.port }}", transport: tls, domain: sip.acme.example}
     alive_on: 2xx
     fail_on_dead: true
+  loop: "{{ found.results[0].targets }}"
 """
 
 RETURN = r"""
