@@ -100,7 +100,8 @@ def ping(targets: t.Sequence[dict], timeout: float = 3.0, alive_on: str = "any",
     A target is {host: name or address, port: 5060 or 5061, transport: udp|tcp|tls, domain: for the URI and TLS, name: label},
     all but the host optional; of a name the first address is asked. `timeout` (seconds) bounds each target from the look-up
     of its name to its final answer. `alive_on` "any" accepts every final answer, "2xx" only those. `concurrency` bounds name
-    look-ups, TCP and TLS connections; all UDP targets are asked at once, unless the limit of open files forbids.
+    look-ups and TLS connections; over UDP and TCP all are asked at once, as far as the limit of open files allows, which is
+    raised for this process if need be.
 
     Returns, in the order of `targets`, one dict each: {name, host, address: str|None, port, transport, alive: bool, code:
     int|None, reason: str|None, rtt_ms: float|None, server: str|None, retransmissions: int, certificate: None|{subject, issuer,
@@ -250,11 +251,11 @@ class Prober:
             peer, spent = await self._find(host)
             result["address"] = peer[0]
             probe = Probe(self, target, server_name, (peer[0], target["port"], *peer[2:]), result)
-            if target["transport"] == "udp":
-                async with self.files:
+            if target["transport"] == "tls":  # 500 handshakes at once take seconds of computing, and who waits for that is not dead
+                async with self.slots, self.files:
                     await probe.run(self.timeout - spent)
             else:
-                async with self.slots, self.files:
+                async with self.files:
                     await probe.run(self.timeout - spent)
         except Failure as failure:
             result["error"] = {"kind": failure.kind, "message": failure.message}

@@ -89,9 +89,8 @@ options:
     default: true
   concurrency:
     description:
-      - Look-ups of names, and TCP and TLS connections, under way at once. The O(timeout) of a target that has to wait begins when its
-        turn comes.
-      - Over UDP all targets are asked at once, as far as the limit of open files allows.
+      - Look-ups of names, and TLS connections, under way at once. The O(timeout) of a target that has to wait begins when its turn comes.
+      - Over UDP and TCP all targets are asked at once, as far as the limit of open files allows.
     type: int
     default: 100
   fail_on_dead:
