@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import resource
@@ -13,6 +14,7 @@ import socket
 import ssl
 import threading
 import time
+import warnings
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 
@@ -590,8 +592,8 @@ def test_any_change_of_a_response_is_a_response_or_none(at, cut, put):
 
 
 @pytest.mark.parametrize("hostile", [
-    b'f: "' + b'\\"' * 32000, b"v: " + b";" * 64000, b"a" * 65000, b":" * 65000, b"\r\n " * 21000, b"f: " + b">" * 64000, b"CSeq: " + b"1 " * 32000, b"x:\r\n" * 16000,
-    b"l: " + b"9" * 60000, b"server: " + b"\0" * 60000,
+    b'f: "' + b'\\"' * 32000, b"v: " + b";" * 64000, b"a" * 65000, b":" * 65000, b"\r\n " * 21000,
+    b"f: " + b">" * 64000, b"CSeq: " + b"1 " * 32000, b"x:\r\n" * 16000, b"l: " + b"9" * 60000, b"server: " + b"\0" * 60000,
 ])
 def test_the_parser_takes_no_long_time(hostile):
     data = PLAIN.replace(b"Via", hostile + b"\r\nVia")
@@ -834,6 +836,30 @@ def test_concurrency_bounds_tls_and_the_time_runs_from_each_ones_turn(tls, concu
     results = ping([server.target] * 8, timeout=1.5, verify=False, concurrency=concurrency)
     assert least < time.monotonic() - began < most
     assert [result["alive"] for result in results] == [True] * 8
+
+
+def test_a_peer_that_sends_fast_leaves_the_loop_to_others():
+    async def receive():
+        ours.setblocking(False)
+        theirs.sendall(b"x" * 1000)
+        asyncio.get_running_loop().call_soon(turns.append, "another's")
+        assert await options.Stream(ours).receive() == b"x" * 1000
+        assert turns == ["another's"]
+
+    turns = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        asyncio.run(receive())
+
+
+def test_every_socket_is_closed(peer, tls, pairs):
+    scripts = (once(), lambda request, number: [9], lambda request, number: [b"\0" * 70000])
+    servers = [peer(script, transport) for script in scripts for transport in ("udp", "tcp")] + [tls("good", script) for script in scripts]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        ping([server.target for server in servers], timeout=1, verify=False)
+        ping([tls("expired").target, {"host": "127.0.0.1", "port": 9, "transport": "tcp"}], timeout=1)
+    assert [str(warning.message) for warning in warned] == []
 
 
 def test_more_targets_than_files_may_be_open(peer):
