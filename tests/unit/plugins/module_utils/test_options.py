@@ -853,7 +853,7 @@ def test_a_peer_that_sends_fast_leaves_the_loop_to_others():
 
 
 def test_every_socket_is_closed(peer, tls, pairs):
-    scripts = (once(), lambda request, number: [9], lambda request, number: [b"\0" * 70000])
+    scripts = (once(), lambda request, number: [9], lambda request, number: [b"\0" * 60000])
     servers = [peer(script, transport) for script in scripts for transport in ("udp", "tcp")] + [tls("good", script) for script in scripts]
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", ResourceWarning)
