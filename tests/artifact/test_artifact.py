@@ -17,7 +17,7 @@ import yaml
 REPO = Path(__file__).resolve().parents[2]
 FORBIDDEN = ("tests/", "molecule/", "lab/", "bench/", "inventories/lab", ".cache", ".git", ".ci", ".config", "Makefile", "pytest.ini", "__pycache__")
 PLUGINS = {
-    "module": ["asterisk_conf_info", "compile_plan", "options_ping", "registration_info", "srv_info", "trunk_info"],
+    "module": ["asterisk_conf_info", "asterisk_deploy", "compile_plan", "options_ping", "registration_info", "srv_info", "trunk_info"],
     "filter": ["asterisk_draws", "asterisk_value", "asterisk_verdicts", "trunk_secrets"],
     "role": ["asterisk", "plan"],
 }

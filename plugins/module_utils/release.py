@@ -1,0 +1,427 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tree of configuration files as releases on disk: switched at once, tried, and taken back.
+
+    siptrunk -> siptrunk.d/7    what the operator's files include
+    siptrunk.d/6, siptrunk.d/7  the release of before, and the live one
+    siptrunk.d/journal.json     only while a release is not verified: {"from": "6", "includes": {...}}
+    siptrunk.d/fresh            only until the first release of an engine that was just installed is verified
+
+What to do follows from what is on disk, never from what an earlier run had in mind: a run that was killed at any
+point is completed, or taken back, by the next one. Releases have numbers: a hash of the content would give
+whoever sees it a way to try passwords.
+
+Files are {name: text}. An engine is any object with
+
+    rehearse(files, includes)                try them apart from the running engine; returns how; Refused with the engine's words
+    faults(files)                            what the running engine lacks of these files, as sentences
+    restart_needed(files)                    what of them takes effect only after a restart, as sentences
+    busy()                                   whether a restart would end calls
+    activate(files, before, names, restart)  load the files `names` (or restart), and look; `before` are the files of before
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+
+HIDDEN = "********"
+_SECRET = re.compile(r"^(\s*[\w-]*(?:password|secret|md5_cred|token)[\w-]*\s*=>?\s*)(.+)$", re.IGNORECASE)
+_SECTION = re.compile(r"^\s*\[([^\]]+)\]")
+
+
+class Refused(Exception):
+    """Not done, and why, for a person. `rolled_back`: whether files had been switched, and are back."""
+
+    def __init__(self, words, rolled_back=False):
+        super().__init__(words)
+        self.rolled_back = rolled_back
+
+
+def said(error):
+    """An exception as a sentence: an OSError names its file."""
+    if isinstance(error, OSError):
+        return "%s: %s." % (error.filename, error.strerror) if error.filename else "%s." % error.strerror
+    return str(error)
+
+
+class Store:
+    """The releases `name` in `directory`.
+
+    includes: {path of an operator's file: the line that includes ours}. private: names of files for root alone.
+    gid: the group that reads the other files; None where it does not exist yet.
+    """
+
+    def __init__(self, directory, name, gid, includes, private=()):
+        self.directory = directory
+        self.link = os.path.join(directory, name)
+        self.folder = self.link + ".d"
+        self.uid, self.gid = os.geteuid(), gid
+        self.includes, self.private = includes, private
+        self._journal, self._fresh = os.path.join(self.folder, "journal.json"), os.path.join(self.folder, "fresh")
+
+    @contextlib.contextmanager
+    def locked(self, timeout):
+        """One deployment at a time, `timeout` seconds of waiting at most. A lock ends with its process, however it ends."""
+        if not os.path.isdir(self.directory):
+            yield
+            return
+        handle = os.open(self.directory, os.O_RDONLY)
+        try:
+            deadline = time.monotonic() + timeout
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise Refused("Another deployment to %s is under way. Nothing was changed." % self.directory) from None
+                    time.sleep(0.2)
+            yield
+        finally:
+            os.close(handle)
+
+    # --- looking ---
+
+    def live(self):
+        """The release that is included; None: there is none."""
+        if os.path.islink(self.link):
+            folder, _sep, number = os.readlink(self.link).rpartition("/")
+            return number if folder == os.path.basename(self.folder) and os.path.isdir(self.path(number)) else None
+        return "0" if os.path.isdir(self.link) else None  # a folder: it becomes release 0
+
+    def previous(self):
+        """The verified release of before the live one; None: there is none."""
+        journal, live = self.journal(), self.live()
+        if journal and journal["from"] != live:
+            return journal["from"]
+        older = [number for number in self._numbers() if live is not None and int(number) < int(live)]
+        return max(older, key=int, default=None)
+
+    def path(self, number):
+        plain = number == "0" and not os.path.islink(self.link) and os.path.isdir(self.link)
+        return self.link if plain else os.path.join(self.folder, number)
+
+    def read(self, number):
+        """The files of a release; what cannot be read is left out."""
+        files = {}
+        for name in sorted(os.listdir(self.path(number))) if number is not None else []:
+            with contextlib.suppress(IsADirectoryError, FileNotFoundError, UnicodeDecodeError):
+                with open(os.path.join(self.path(number), name), encoding="utf-8") as stream:
+                    files[name] = stream.read()
+        return files
+
+    def wrong(self, number, files):
+        """Names of the files of a release that are not as asked: content, owner, mode, missing, or not ours."""
+        if number is None:
+            return sorted(files)
+        if not os.path.islink(self.link) or not all(self._suits(folder, 0o750) for folder in (self.folder, self.path(number))):
+            return sorted(files)
+        found = self.read(number)
+        names = set(files) | set(os.listdir(self.path(number)))
+        return sorted(
+            name
+            for name in names
+            if found.get(name) != files.get(name) or name not in files or not self._suits(os.path.join(self.path(number), name), self._mode(name))
+        )
+
+    def lacking(self):
+        """What each operator's file lacks: {path: {"text": to append, "created": whether there is no such file}}."""
+        found = {}
+        for path, line in sorted(self.includes.items()):
+            try:
+                with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+                    text = stream.read()
+            except FileNotFoundError:
+                text = None
+            if line not in [known.strip() for known in (text or "").splitlines()]:
+                found[path] = {"text": ("\n" if text and not text.endswith("\n") else "") + line + "\n", "created": text is None}
+        return found
+
+    def journal(self):
+        """The note of a deployment that is not verified; None: all is well."""
+        try:
+            with open(self._journal, encoding="utf-8") as stream:
+                return json.load(stream)
+        except FileNotFoundError:
+            return None
+
+    def fresh(self):
+        """Whether the engine was just installed, and has no calls to lose."""
+        return os.path.isdir(self._fresh)
+
+    # --- acting ---
+
+    def write(self, files):
+        """A new release, not live yet; its number. What is left of it is removed when the disk does not take it."""
+        if not os.path.isdir(self.folder):
+            os.mkdir(self.folder, 0o700)
+        self._own(self.folder, 0o750)
+        self.prune()
+        number = str(max(map(int, self._numbers()), default=0) + 1)
+        path = os.path.join(self.folder, number)
+        try:
+            os.mkdir(path, 0o700)
+            for name, text in sorted(files.items()):
+                self._write(os.path.join(path, name), text, self._mode(name))
+            self._own(path, 0o750)
+            _sync(path)
+            _sync(self.folder)
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return number
+
+    def begin(self, number, lacking):
+        """Note what is about to happen, then make the release live and the operator's files include it."""
+        journal = self.journal() or {"from": self.live(), "includes": {}}
+        journal["includes"].update(lacking)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._journal + ".new")
+        self._write(self._journal + ".new", json.dumps(journal), 0o600)
+        os.replace(self._journal + ".new", self._journal)
+        _sync(self.folder)
+        if os.path.isdir(self.link) and not os.path.islink(self.link):
+            os.rename(self.link, os.path.join(self.folder, "0"))
+        self._switch(number)
+        for path, entry in sorted(lacking.items()):
+            _append(path, entry["text"])
+
+    def finish(self):
+        """The live release is verified: forget how to go back."""
+        keep = self.previous()
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(self._fresh)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._journal)
+        _sync(self.folder)
+        self.prune(keep)
+
+    def restore(self):
+        """Back to the last verified release, and the operator's files to what they were."""
+        journal = self.journal()
+        if journal is None:
+            return
+        self._switch(journal["from"])
+        for path, entry in sorted(journal["includes"].items()):
+            _take_back(path, entry["text"], entry["created"])
+
+    def prune(self, keep=None):
+        """Remove all releases but the live one and `keep`, the one of before, and what a killed run left over."""
+        kept = {self.live(), keep or self.previous()}
+        for number in self._numbers():
+            if number not in kept:
+                shutil.rmtree(os.path.join(self.folder, number), ignore_errors=True)
+
+    def _switch(self, number):
+        if number is None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.link)
+        elif number != self.live():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.link + ".new")
+            os.symlink(os.path.join(os.path.basename(self.folder), number), self.link + ".new")
+            os.replace(self.link + ".new", self.link)
+        _sync(self.directory)
+
+    def _numbers(self):
+        return [name for name in os.listdir(self.folder) if name.isdigit()] if os.path.isdir(self.folder) else []
+
+    def _mode(self, name):
+        return 0o600 if name in self.private else 0o640
+
+    def _group(self, mode):
+        return self.gid if mode & 0o070 and self.gid is not None else os.getegid()
+
+    def _suits(self, path, mode):
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return False
+        return (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (self.uid, self._group(mode), mode)
+
+    def _own(self, path, mode):
+        if not self._suits(path, mode):
+            os.chown(path, self.uid, self._group(mode))
+            os.chmod(path, mode)
+
+    def _write(self, path, text, mode):
+        """Owner and mode stand before there is content to read."""
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with _naming(path), open(handle, "w", encoding="utf-8", newline="") as stream:
+            self._own(path, mode)
+            stream.write(text)
+            stream.flush()
+            os.fsync(handle)
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """An OSError of a write names no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
+
+
+def _sync(folder):
+    """A rename is on the disk only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _append(path, text):
+    """In place: owner, mode, links and attributes of an operator's file stay."""
+    with _naming(path), open(path, "a", encoding="utf-8", newline="") as stream:
+        size = stream.tell()
+        try:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        except OSError:
+            os.truncate(path, size)
+            raise
+
+
+def _take_back(path, text, created):
+    """Undo `_append`, if it was done."""
+    end = text.encode("utf-8")
+    with contextlib.suppress(FileNotFoundError):
+        with open(path, "rb") as stream:
+            content = stream.read()
+        if created and content in (end, b""):
+            os.unlink(path)
+        elif content.endswith(end):
+            os.truncate(path, len(content) - len(end))
+
+
+# --- secrets and differences ---
+
+
+def _values(name, text, private):
+    """(section and key, value, line without the value) of each line; without a secret, value is None."""
+    section, count = "", {}
+    for line in text.splitlines():
+        head = _SECTION.match(line)
+        section = head.group(1) if head else section
+        found = _SECRET.match(line)
+        key = "%s/%s" % (section, found.group(1).strip() if found else "")
+        count[key] = count.get(key, 0) + 1
+        if name in private:
+            yield "", line, ""
+        else:
+            yield (key, count[key]), found.group(2) if found else None, found.group(1) if found else line
+
+
+def secrets_in(files, private=()):
+    """The values that no output may show."""
+    return {
+        form
+        for name, text in files.items()
+        for _key, value, _shown in _values(name, text, private)
+        if value is not None and value.strip()
+        for form in (value.strip(), value.strip().replace("\\;", ";"))
+    }
+
+
+def diff(before, after, private=()):
+    """What changes from files to files, for Ansible: unified, secrets hidden; a secret that changes says so."""
+    found = []
+    for name in sorted(set(before) | set(after)):
+        old = {key: value for key, value, _shown in _values(name, before.get(name, ""), private) if value is not None}
+        lines = [[], []]
+        for side, text in enumerate((before.get(name, ""), after.get(name, ""))):
+            for key, value, shown in _values(name, text, private):
+                changed = " (changed)" if side and key in old and old[key] != value else ""
+                lines[side].append(shown if value is None else shown + HIDDEN + changed)
+        text = "\n".join(difflib.unified_diff(*lines, "before: %s" % name, "after: %s" % name, lineterm=""))
+        if text:
+            found.append({"prepared": text + "\n"})
+    return found
+
+
+# --- the deployment ---
+
+
+def deploy(store, engine, files, allow_restart=False, check=False, timeout=60):
+    """Make `files` the live release that the engine runs, or leave everything as it was and raise Refused.
+
+    Returns {changed, release, previous, tried, restart_needed, restarted, diff, did}; `did` is a list of sentences.
+    """
+    try:
+        with store.locked(timeout):
+            return _deploy(store, engine, files, allow_restart, check)
+    except OSError as error:
+        raise Refused("%s Nothing was changed." % said(error)) from error
+
+
+def _deploy(store, engine, files, allow_restart, check):
+    live, unverified, fresh = store.live(), store.journal() is not None, store.fresh()
+    before = store.read(live)
+    wrong, lacking = store.wrong(live, files), store.lacking()
+    transaction = bool(unverified or wrong or lacking or fresh)
+    did = ["Complete a deployment that was cut short."] if unverified else []
+    did += ["Write %s." % ", ".join(wrong)] if wrong else []
+    did += ["Include it in %s." % ", ".join(lacking)] if lacking else []
+    try:
+        tried = engine.rehearse(files, lacking) if transaction else ""
+    except Refused as error:
+        raise Refused("%s Nothing was changed." % error) from None
+    waiting = engine.restart_needed(files)
+    new = fresh and not engine.busy()
+    restart = new or (bool(waiting) and allow_restart)
+    did += [] if transaction else engine.faults(files)
+    did += ["Restart: the engine is new." if new else "Restart: %s." % "; ".join(waiting)] if restart else []
+    result = {
+        "changed": bool(did),
+        "release": live,
+        "previous": store.previous(),
+        "tried": tried,
+        "restart_needed": [] if restart else waiting,
+        "restarted": restart and not check,
+        "did": did,
+        "diff": diff({name: before[name] for name in wrong if name in before}, {name: files[name] for name in wrong if name in files}, store.private),
+    }
+    result["diff"] += [{"prepared": "+++ after: %s\n+%s\n" % (path, entry["text"].strip())} for path, entry in sorted(lacking.items())]
+    if check or not did:
+        return result
+
+    names = sorted(files) if unverified or not (wrong or lacking) else sorted({*wrong, *map(os.path.basename, lacking)})
+    try:
+        number = store.write(files) if wrong else live
+    except OSError as error:
+        raise Refused("%s Nothing was changed." % said(error)) from error
+    try:
+        if transaction:
+            store.begin(number, lacking)
+        engine.activate(files, before, names, restart)
+        if transaction:
+            store.finish()
+    except (Refused, OSError) as error:
+        if not transaction:
+            raise
+        raise Refused("%s\n%s" % (said(error), _roll_back(store, engine, files, names, restart)), rolled_back=True) from error
+    result.update(release=number, previous=store.previous(), restart_needed=engine.restart_needed(files))
+    return result
+
+
+def _roll_back(store, engine, files, names, restart):
+    """Take a release back; a sentence that says how that went. The journal stays until the engine is as before."""
+    try:
+        store.restore()
+        engine.activate(store.read(store.live()), files, names, restart)
+        store.finish()
+    except (Refused, OSError) as error:
+        return "The files of before are not fully back in force: %s Run again when that is mended." % said(error)
+    return "The files of before are back, and in force."
