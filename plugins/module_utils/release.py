@@ -183,8 +183,7 @@ class Store:
         """Note what is about to happen, then make the release live and the operator's files include it."""
         journal = self.journal() or {"from": self.live(), "includes": {}}
         journal["includes"].update(lacking)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._journal + ".new")
+        _remove(self._journal + ".new")
         self._write(self._journal + ".new", json.dumps(journal), 0o600)
         os.replace(self._journal + ".new", self._journal)
         _sync(self.folder)
@@ -197,12 +196,12 @@ class Store:
     def finish(self):
         """The live release is verified: forget how to go back."""
         keep = self.previous()
-        with contextlib.suppress(FileNotFoundError):
+        if self.fresh():
             os.rmdir(self._fresh)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._journal)
-        _sync(self.folder)
-        self.prune(keep)
+        _remove(self._journal)
+        with contextlib.suppress(OSError):  # verified is verified: what cannot be tidied up now, the next run finds
+            _sync(self.folder)
+            self.prune(keep)
 
     def restore(self):
         """Back to the last verified release, and the operator's files to what they were."""
@@ -219,14 +218,14 @@ class Store:
         for number in self._numbers():
             if number not in kept:
                 shutil.rmtree(os.path.join(self.folder, number), ignore_errors=True)
+        for path in (self.link, self._journal):
+            _remove(path + ".new")
 
     def _switch(self, number):
         if number is None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.link)
+            _remove(self.link)
         elif number != self.live():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.link + ".new")
+            _remove(self.link + ".new")
             os.symlink(os.path.join(os.path.basename(self.folder), number), self.link + ".new")
             os.replace(self.link + ".new", self.link)
         _sync(self.directory)
@@ -260,6 +259,11 @@ class Store:
             stream.write(text)
             stream.flush()
             os.fsync(handle)
+
+
+def _remove(path):
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 @contextlib.contextmanager
