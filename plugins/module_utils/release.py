@@ -18,7 +18,8 @@ Files are {name: text}. An engine is any object with
     faults(files)                            what the running engine lacks of these files, as sentences
     restart_needed(files)                    what of them takes effect only after a restart, as sentences
     busy()                                   whether a restart would end calls
-    activate(files, before, names, restart)  load the files `names` (or restart), and look; `before` are the files of before
+    activate(files, before, names, restart, known)  load the files `names` (or restart), and look. `before` are the files
+                                             of before, `known` the faults that do not count: they were there before
 """
 
 from __future__ import annotations
@@ -363,11 +364,8 @@ def deploy(store, engine, files, allow_restart=False, check=False, timeout=60):
 
     Returns {changed, release, previous, tried, restart_needed, restarted, diff, did}; `did` is a list of sentences.
     """
-    try:
-        with store.locked(timeout):
-            return _deploy(store, engine, files, allow_restart, check)
-    except OSError as error:
-        raise Refused("%s Nothing was changed." % said(error)) from error
+    with store.locked(timeout):
+        return _deploy(store, engine, files, allow_restart, check)
 
 
 def _deploy(store, engine, files, allow_restart, check):
@@ -385,7 +383,8 @@ def _deploy(store, engine, files, allow_restart, check):
     waiting = engine.restart_needed(files)
     new = fresh and not engine.busy()
     restart = new or (bool(waiting) and allow_restart)
-    did += [] if transaction else engine.faults(files)
+    known = [] if unverified or live is None else engine.faults(before)
+    did += [] if transaction else known
     did += ["Restart: the engine is new." if new else "Restart: %s." % "; ".join(waiting)] if restart else []
     result = {
         "changed": bool(did),
@@ -415,16 +414,16 @@ def _deploy(store, engine, files, allow_restart, check):
     except (Refused, OSError) as error:
         if not transaction:
             raise
-        raise Refused("%s\n%s" % (said(error), _roll_back(store, engine, files, names, restart)), rolled_back=True) from error
+        raise Refused("%s\n%s" % (said(error), _roll_back(store, engine, files, names, restart, known)), rolled_back=True) from error
     result.update(release=number, previous=store.previous(), restart_needed=engine.restart_needed(files))
     return result
 
 
-def _roll_back(store, engine, files, names, restart):
+def _roll_back(store, engine, files, names, restart, known):
     """Take a release back; a sentence that says how that went. The journal stays until the engine is as before."""
     try:
         store.restore()
-        engine.activate(store.read(store.live()), files, names, restart)
+        engine.activate(store.read(store.live()), files, names, restart, known)
         store.finish()
     except (Refused, OSError) as error:
         return "The files of before are not fully back in force: %s Run again when that is mended." % said(error)

@@ -137,7 +137,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_engine import Asterisk
-from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused, Store, deploy, secrets_in
+from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused, Store, deploy, said, secrets_in
 
 
 def main():
@@ -174,8 +174,10 @@ def main():
     try:
         module.no_log_values.update(secrets_in(store.read(store.live()), params["private"]))
         result = deploy(store, engine, params["files"], params["allow_restart"], module.check_mode, params["timeout"])
-    except (Refused, OSError) as error:
-        module.fail_json(msg=str(error), rolled_back=getattr(error, "rolled_back", False))
+    except OSError as error:
+        module.fail_json(msg="%s Nothing was changed." % said(error), rolled_back=False)
+    except Refused as error:
+        module.fail_json(msg=str(error), rolled_back=error.rolled_back)
     if result["tried"].startswith("not tried") and installed:
         module.warn("The files were %s." % result["tried"])
     if result["restart_needed"]:

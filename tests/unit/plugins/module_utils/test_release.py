@@ -52,7 +52,7 @@ class Engine:
     def busy(self):
         return self.calls > 0
 
-    def activate(self, files, before, names, restart):
+    def activate(self, files, before, names, restart, known=()):
         self.restarts += restart
         found = self.on_disk()
         if self.rejects and any(self.rejects in text for text in found.values()):
