@@ -192,6 +192,8 @@ class Asterisk:
         if restart or not self.running():
             self._systemctl("restart" if restart else "start")
         else:
+            for left in re.findall(r"^(/\S*/%s\S+)" % _TRY, self.ask("logger show channels")[1], re.MULTILINE):  # of a run that was killed
+                self.ask("logger remove channel %s" % left)
             place = tempfile.mkdtemp(prefix=_TRY, dir=_scratch())
             log = os.path.join(place, "log")
             os.chmod(place, 0o711)

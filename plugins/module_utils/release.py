@@ -364,8 +364,11 @@ def deploy(store, engine, files, allow_restart=False, check=False, timeout=60):
 
     Returns {changed, release, previous, tried, restart_needed, restarted, diff, did}; `did` is a list of sentences.
     """
-    with store.locked(timeout):
-        return _deploy(store, engine, files, allow_restart, check)
+    try:
+        with store.locked(timeout):
+            return _deploy(store, engine, files, allow_restart, check)
+    except OSError as error:
+        raise Refused("%s Nothing was changed." % said(error)) from error
 
 
 def _deploy(store, engine, files, allow_restart, check):
@@ -379,6 +382,8 @@ def _deploy(store, engine, files, allow_restart, check):
     try:
         tried = engine.rehearse(files, lacking) if transaction else ""
     except Refused as error:
+        if unverified and not check:  # what the run that was cut short left live goes back too
+            raise Refused("%s\n%s" % (error, _roll_back(store, engine, before, sorted(files), False, [])), rolled_back=True) from None
         raise Refused("%s Nothing was changed." % error) from None
     waiting = engine.restart_needed(files)
     new = fresh and not engine.busy()
@@ -401,10 +406,7 @@ def _deploy(store, engine, files, allow_restart, check):
         return result
 
     names = sorted(files) if unverified or not (wrong or lacking) else sorted({*wrong, *map(os.path.basename, lacking)})
-    try:
-        number = store.write(files) if wrong else live
-    except OSError as error:
-        raise Refused("%s Nothing was changed." % said(error)) from error
+    number = store.write(files) if wrong else live
     try:
         if transaction:
             store.begin(number, lacking)
