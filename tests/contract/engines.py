@@ -33,10 +33,9 @@ class Asterisk:
         return [json.loads(line) for line in podman(self.container, ["cat", self.records_file], check=False).splitlines()]
 
     def forget(self) -> None:
-        """Forget which targets are cooling down."""
-        names = re.findall(r"(SIPTRUNK_COOL_[^=\s]+)=", self.command("dialplan show globals"))
-        for name in names:
-            self.command(f"dialplan set global {name} 0")
+        """Forget which targets are cooling down, and that the operator's hook failed."""
+        script = "asterisk -rx 'dialplan show globals' | sed -n 's/^ *\\(SIPTRUNK_[A-Z]*[^=]*\\)=.*/\\1/p' | while read -r name; do asterisk -rx \"dialplan set global $name 0\"; done"
+        podman(self.container, ["sh", "-c", script])
 
     def reachable(self) -> dict[str, bool]:
         """By target id: what the probes say. Targets that are not probed count as reachable."""
@@ -48,10 +47,6 @@ class Asterisk:
         self.command("database deltree siptrunk_drained")
         for trunk in trunks:
             self.command(f"database put siptrunk_drained {trunk} test")
-
-    def mend_hook(self) -> None:
-        """Forget that the operator's hook failed."""
-        self.command("dialplan set global SIPTRUNK_HOOK_BROKEN 0")
 
     def active_calls(self) -> int:
         """Channels that are up now."""
