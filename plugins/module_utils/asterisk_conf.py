@@ -66,7 +66,7 @@ def _lines(directory, name, skip, depth):
 def pjsip_clashes(sections, own_names, transports, timers):
     """What of the operator's pjsip.conf would clash with ours, as sentences.
 
-    own_names: names of our sections. transports: {protocol: {"bind": address}} that we make.
+    own_names: names of our sections, which may also end in a dot and a number. transports: {protocol: {"bind": address}} that we make.
     timers: {"timer_t1": ms, "timer_b": ms} that the plan needs.
     """
     for section in sections:
@@ -74,7 +74,7 @@ def pjsip_clashes(sections, own_names, transports, timers):
             continue
         where = "%s line %d: [%s]" % (section["file"], section["line"], section["name"])
         kind = section["options"].get("type", "")
-        if section["name"] in own_names:
+        if re.sub(r"\.[0-9]+$", "", section["name"]) in own_names:
             yield "%s has the name of a trunk; rename the trunk or the section." % where
         elif kind == "system":
             wrong = [key for key, value in sorted(timers.items()) if section["options"].get(key) != str(value)]

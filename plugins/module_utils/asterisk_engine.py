@@ -153,6 +153,15 @@ class Asterisk:
         transports = re.findall(r"^\[([^\]]+)\]\ntype = transport\n(?:.+\n)*?bind = (\S+)$", files.get("pjsip.conf", ""), re.MULTILINE)
         return said + ["%s on %s (now %s)" % (name, bind, binds[name]) for name, bind in transports if binds.get(name, bind) != bind]
 
+    def restart_only(self, before, files):
+        """Transports whose protocol or TLS changes; their addresses are seen in the running engine."""
+        old, new = _transports(before), _transports(files)
+        return ["%s with its new settings" % name for name in sorted(old) if name in new and old[name] != new[name]]
+
+    def started(self):
+        found = re.search(r"System uptime: *(\d+)", self.ask("core show uptime seconds")[1])
+        return time.time() - int(found.group(1)) - 1 if found else None
+
     def rehearse(self, files, includes):
         version = self.version()
         if not version:
@@ -309,6 +318,12 @@ class Asterisk:
                               r"(?:/%s/|'(?:%s)')" % (re.escape(self.name), names))  # fmt: skip
             lines = [re.sub(r"^\[[^\]]*\] |\[\d+\](?:\[C-\w+\])?", "", line) for line in lines if ours.search(line)]
         return list(dict.fromkeys(line.replace(os.path.join(place, "etc"), self.directory) if place else line for line in lines))
+
+
+def _transports(files):
+    """{name: the lines of each transport that a reload leaves as they are} (res_pjsip/config_transport.c)."""
+    blocks = re.findall(r"^\[([^\]]+)\]\ntype = transport\n((?:.+\n)*)", files.get("pjsip.conf", ""), re.MULTILINE)
+    return {name: re.findall(r"^(?:protocol|method|verify_|ca_|cert_|priv_).*", text, re.MULTILINE) for name, text in blocks}
 
 
 def _scratch():

@@ -7,6 +7,7 @@
     siptrunk.d/6, siptrunk.d/7  the release of before, and the live one
     siptrunk.d/journal.json     only while a release is not verified: {"from": "6", "includes": {...}}
     siptrunk.d/fresh            only until the first release of an engine that was just installed is verified
+    siptrunk.d/waiting.json     what waits for a restart of the engine: {sentence: since when, in seconds of the epoch}
 
 What to do follows from what is on disk, never from what an earlier run had in mind: a run that was killed at any
 point is completed, or taken back, by the next one. Releases have numbers: a hash of the content would give
@@ -17,6 +18,8 @@ Files are {name: text}. An engine is any object with
     rehearse(files, includes)                try them apart from the running engine; returns how; Refused with the engine's words
     faults(files)                            what the running engine lacks of these files, as sentences
     restart_needed(files)                    what of them takes effect only after a restart, as sentences
+    restart_only(before, files)              what of that cannot be seen in the running engine, and is to be remembered
+    started()                                when it was started, in seconds of the epoch; None: it does not run
     busy()                                   whether a restart would end calls
     activate(files, before, names, restart, known)  load the files `names` (or restart), and look. `before` are the files
                                              of before, `known` the faults that do not count: they were there before
@@ -67,6 +70,7 @@ class Store:
         self.uid, self.gid = os.geteuid(), gid
         self.includes, self.private = includes, private
         self._journal, self._fresh = os.path.join(self.folder, "journal.json"), os.path.join(self.folder, "fresh")
+        self._waiting = os.path.join(self.folder, "waiting.json")
 
     @contextlib.contextmanager
     def locked(self, timeout):
@@ -154,6 +158,15 @@ class Store:
         except FileNotFoundError:
             return None
 
+    def waiting(self, started):
+        """What has waited for a restart since before the engine was started is no longer waiting. Sentences, sorted."""
+        try:
+            with open(self._waiting, encoding="utf-8") as stream:
+                noted = json.load(stream)
+        except (FileNotFoundError, ValueError):
+            return []
+        return sorted(what for what, since in noted.items() if started is not None and since >= started)
+
     def fresh(self):
         """Whether the engine was just installed, and has no calls to lose."""
         return os.path.isdir(self._fresh)
@@ -204,6 +217,12 @@ class Store:
             _sync(self.folder)
             self.prune(keep)
 
+    def wait(self, waiting):
+        """Remember what waits for a restart."""
+        _remove(self._waiting + ".new")
+        self._write(self._waiting + ".new", json.dumps(dict.fromkeys(waiting, time.time())), 0o600)
+        os.replace(self._waiting + ".new", self._waiting)
+
     def restore(self):
         """Back to the last verified release, and the operator's files to what they were."""
         journal = self.journal()
@@ -219,7 +238,7 @@ class Store:
         for number in self._numbers():
             if number not in kept:
                 shutil.rmtree(os.path.join(self.folder, number), ignore_errors=True)
-        for path in (self.link, self._journal):
+        for path in (self.link, self._journal, self._waiting):
             _remove(path + ".new")
 
     def _switch(self, number):
@@ -385,7 +404,8 @@ def _deploy(store, engine, files, allow_restart, check):
         if unverified and not check:  # what the run that was cut short left live goes back too
             raise Refused("%s\n%s" % (error, _roll_back(store, engine, before, sorted(files), False, [])), rolled_back=True) from None
         raise Refused("%s Nothing was changed." % error) from None
-    waiting = engine.restart_needed(files)
+    remembered = sorted({*store.waiting(engine.started()), *engine.restart_only(before, files)})
+    waiting = engine.restart_needed(files) + remembered
     new = fresh and not engine.busy()
     restart = new or (bool(waiting) and allow_restart)
     known = [] if unverified or live is None else engine.faults(before)
@@ -412,12 +432,14 @@ def _deploy(store, engine, files, allow_restart, check):
             store.begin(number, lacking)
         engine.activate(files, before, names, restart)
         if transaction:
+            if remembered and not restart:
+                store.wait(remembered)
             store.finish()
     except (Refused, OSError) as error:
         if not transaction:
             raise
         raise Refused("%s\n%s" % (said(error), _roll_back(store, engine, files, names, restart, known)), rolled_back=True) from error
-    result.update(release=number, previous=store.previous(), restart_needed=engine.restart_needed(files))
+    result.update(release=number, previous=store.previous(), restart_needed=engine.restart_needed(files) + store.waiting(engine.started()))
     return result
 
 

@@ -20,10 +20,10 @@ from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _HOST = re.compile(r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.?")
-_USER = re.compile(r"[A-Za-z0-9+._~!*'()&=$/-]+")  # RFC 3261 section 25.1, "user", of what needs no escape
-_LOGIN = re.compile(r"[A-Za-z0-9+._~!*'()&=$/@%-]+")
-_DIGITS = re.compile(r"[0-9*#+]*")
-_WORD = re.compile(r"[A-Za-z0-9_-]+")
+_USER = re.compile(r"[A-Za-z0-9+._~!*'()&=$/-]{1,64}")  # RFC 3261 section 25.1, "user", of what needs no escape
+_LOGIN = re.compile(r"[A-Za-z0-9+._~!*'()&=$/@%-]{1,128}")
+_DIGITS = re.compile(r"[0-9*#+]{0,32}")
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]+)?")
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
@@ -48,13 +48,13 @@ RANGES: dict[str, tuple[float, float, str]] = {
 # key: (pattern, what is expected)
 _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
     "name": (NAME, "a lower-case letter, then up to 30 of a-z, 0-9 and '-'"),
-    "username": (_USER, "letters, digits and + . _ ~ ! * ' ( ) & = $ / -; a login with @ belongs in auth_username"),
-    "auth_username": (_LOGIN, "letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"),
-    "from_user": (_USER, "letters, digits and + . _ ~ ! * ' ( ) & = $ / -"),
+    "username": (_USER, "at most 64 letters, digits and + . _ ~ ! * ' ( ) & = $ / -; a login with @ belongs in auth_username"),
+    "auth_username": (_LOGIN, "at most 128 letters, digits and + . _ ~ ! * ' ( ) & = $ / @ % -"),
+    "from_user": (re.compile(r"[A-Za-z0-9+._~!*'()&=$-]{1,64}"), "at most 64 letters, digits and + . _ ~ ! * ' ( ) & = $ -"),
     "from_domain": (_HOST, "a host name or an address"),
-    "caller_id": (re.compile(r"[0-9*#+]+"), "a number of 0-9, *, # and +"),
-    "prepend": (_DIGITS, "digits, *, # or +"),
-    "inbound_context": (_WORD, "letters, digits, '_' and '-'"),
+    "caller_id": (re.compile(r"[0-9*#+]{1,32}"), "a number of at most 32 of 0-9, *, # and +"),
+    "prepend": (_DIGITS, "at most 32 digits, *, # or +"),
+    "inbound_context": (_WORD, "at most 64 letters, digits, '_' and '-'"),
     "codecs": (re.compile(r"[A-Za-z0-9]+"), "names of codecs, such as alaw"),
 }
 

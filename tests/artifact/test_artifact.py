@@ -19,6 +19,7 @@ FORBIDDEN = ("tests/", "molecule/", "lab/", "bench/", "inventories/lab", ".cache
 PLUGINS = {
     "module": ["asterisk_conf_info", "asterisk_deploy", "compile_plan", "options_ping", "registration_info", "srv_info", "trunk_info"],
     "filter": ["asterisk_draws", "asterisk_value", "asterisk_verdicts", "trunk_secrets"],
+    "lookup": ["rendered"],
     "role": ["asterisk", "plan"],
 }
 
@@ -56,7 +57,7 @@ def test_nothing_of_tests_labs_or_caches_is_inside(tarball):
 
 
 def test_every_plugin_of_the_tree_is_listed_here():
-    for kind, folder in (("module", "modules"), ("filter", "filter")):
+    for kind, folder in (("module", "modules"), ("filter", "filter"), ("lookup", "lookup")):
         assert PLUGINS[kind] == sorted(path.stem for path in (REPO / "plugins" / folder).glob("*.py"))
     assert PLUGINS["role"] == sorted(path.name for path in (REPO / "roles").iterdir())
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar, trust_as_template
+from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 
-from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan, rendering
 
 ROLES = Path(__file__).parents[2] / "roles"
 SPEC = yaml.safe_load((ROLES / "plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
@@ -54,8 +54,8 @@ def answers_of(case):
     return answers
 
 
-def variables(engine, case):
-    """The variables of the role at the time of its template tasks, in Ansible's order of precedence."""
+def renderer(engine, case):
+    """A function from a template to its text, with the variables of the role at the time of its tasks, in Ansible's order of precedence."""
     loader = DataLoader()
     role = {
         name: value
@@ -65,10 +65,6 @@ def variables(engine, case):
     checked = model.read_model(SPEC, case["trunks"], case["routes"], case.get("policy", {}))
     compiled = plan.compile_plan(checked, role[f"__{engine}_capabilities"], answers_of(case))
     role.update(case.get("variables", {}).get(engine, {}))
-    return {**role, **HOST[engine], "siptrunk_trunks": case["trunks"], "siptrunk_plan": compiled}
-
-
-def render(template, available):
-    """The text as the module ansible.builtin.template writes it."""
-    text = trust_as_template(template.read_text(encoding="utf-8"))
-    return Templar(loader=DataLoader(), variables=available).template(text, escape_backslashes=False, overrides={"trim_blocks": True})
+    available = {**role, **HOST[engine], "siptrunk_trunks": case["trunks"], "siptrunk_plan": compiled}
+    values = Templar(loader=loader, variables=available).template(role[f"__{engine}_rendering"])
+    return lambda template: rendering.render(template, compiled, values)

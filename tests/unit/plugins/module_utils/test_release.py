@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import stat
+import time
 
 import pytest
 
@@ -33,6 +34,7 @@ class Engine:
         self.store, self.loaded, self.restarts = store, {}, 0
         self.refuses = self.rejects = None
         self.waiting, self.calls = [], 0
+        self.unseen, self.start = [], 0.0
 
     def on_disk(self):
         lacking = [os.path.basename(path) for path in self.store.lacking()]
@@ -48,6 +50,12 @@ class Engine:
 
     def restart_needed(self, files):
         return self.waiting
+
+    def restart_only(self, before, files):
+        return self.unseen if before != files else []
+
+    def started(self):
+        return self.start
 
     def busy(self):
         return self.calls > 0
@@ -340,3 +348,25 @@ def test_the_journal_is_for_root_alone_and_holds_no_text_of_the_operators(store,
     path = os.path.join(store.folder, "journal.json")
     assert mode(path) == 0o600
     assert json.load(open(path))["from"] is None and "key = value" not in open(path).read()
+
+
+def test_what_waits_for_a_restart_is_remembered_until_then(store):
+    engine = Engine(store)
+    assert deploy(store, engine, OLD)["restart_needed"] == []
+    engine.unseen = ["the transport"]
+    assert deploy(store, engine, NEW, check=True)["restart_needed"] == ["the transport"]
+    assert deploy(store, engine, NEW)["restart_needed"] == ["the transport"]
+    again = deploy(store, engine, NEW)
+    assert again["restart_needed"] == ["the transport"] and not again["changed"]
+    engine.start = time.time()
+    assert deploy(store, engine, NEW)["restart_needed"] == []
+
+
+def test_what_waits_is_restarted_for_when_that_is_allowed(store):
+    engine = Engine(store)
+    deploy(store, engine, OLD)
+    engine.unseen = ["the transport"]
+    deploy(store, engine, NEW)
+    assert engine.restarts == 0
+    result = deploy(store, engine, NEW, allow_restart=True)
+    assert result["restarted"] and engine.restarts == 1

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: rendered
+author:
+  - siptrunk.failover contributors (@siptrunk)
+version_added: "0.1.0"
+short_description: An engine's template, filled in with the plan
+description:
+  - Renders a template of the role with plain Jinja2, which for thousands of trunks is ten times as quick as
+    P(ansible.builtin.template#lookup). The template sees C(siptrunk_plan), its trunks by name as C(trunks), what O(values) holds, and the collection's filters.
+  - No value is taken for a template itself.
+options:
+  _terms:
+    description: Names of templates.
+    required: true
+    type: list
+    elements: str
+  values:
+    description: What the template may use besides the plan.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Show what would be written
+  ansible.builtin.debug:
+    msg: "{{ lookup('siptrunk.failover.rendered', 'extensions.conf.j2', values={'asterisk_before_dial': ''}) }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: The texts.
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+import jinja2
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.rendering import render
+
+
+class LookupModule(LookupBase):
+    """Ansible's entry point."""
+
+    def run(self, terms, variables=None, **kwargs):
+        self.set_options(var_options=variables, direct=kwargs)
+        plan = (variables or {}).get("siptrunk_plan")
+        if plan is None:
+            raise AnsibleLookupError("there is no siptrunk_plan; include the role siptrunk.failover.plan before")
+        found = []
+        for term in terms:
+            path = self.find_file_in_search_path(variables, "templates", term)
+            if not path:
+                raise AnsibleLookupError(f"there is no template '{term}'")
+            try:
+                found.append(render(Path(path), plan, self.get_option("values")))
+            except jinja2.UndefinedError as error:
+                raise AnsibleLookupError(f"{term}: {error}") from error
+        return found
