@@ -124,6 +124,12 @@ class Asterisk:
 
     # --- what release.deploy asks for ---
 
+    def tidy(self):
+        for left in glob.glob(os.path.join(_scratch(), _TRY + "*")):
+            shutil.rmtree(left, ignore_errors=True)
+        for left in re.findall(r"^(/\S*/%s\S+)" % _TRY, self.ask("logger show channels")[1], re.MULTILINE):
+            self.ask("logger remove channel %s" % left)
+
     def faults(self, files, before=None, to=None):
         if to is None and not self.running():
             return ["Start Asterisk."]
@@ -166,8 +172,6 @@ class Asterisk:
         version = self.version()
         if not version:
             return "not tried: there is no Asterisk on this host yet"
-        for left in glob.glob(os.path.join(_scratch(), _TRY + "*")):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
         apart = self._apart()
         if apart is None:
             return "not tried: this host allows no network namespace (unshare -n, unshare -rn); the live Asterisk alone judged"
@@ -201,8 +205,6 @@ class Asterisk:
         if restart or not self.running():
             self._systemctl("restart" if restart else "start")
         else:
-            for left in re.findall(r"^(/\S*/%s\S+)" % _TRY, self.ask("logger show channels")[1], re.MULTILINE):  # of a run that was killed
-                self.ask("logger remove channel %s" % left)
             place = tempfile.mkdtemp(prefix=_TRY, dir=_scratch())
             log = os.path.join(place, "log")
             os.chmod(place, 0o711)

@@ -15,6 +15,7 @@ whoever sees it a way to try passwords.
 
 Files are {name: text}. An engine is any object with
 
+    tidy()                                   remove what a killed run left elsewhere
     rehearse(files, includes)                try them apart from the running engine; returns how; Refused with the engine's words
     faults(files)                            what the running engine lacks of these files, as sentences
     restart_needed(files)                    what of them takes effect only after a restart, as sentences
@@ -393,6 +394,8 @@ def deploy(store, engine, files, allow_restart=False, check=False, timeout=60):
 def _deploy(store, engine, files, allow_restart, check):
     live, unverified, fresh = store.live(), store.journal() is not None, store.fresh()
     before = store.read(live)
+    if not check:
+        engine.tidy()
     wrong, lacking = store.wrong(live, files), store.lacking()
     transaction = bool(unverified or wrong or lacking or fresh)
     did = ["Complete a deployment that was cut short."] if unverified else []
