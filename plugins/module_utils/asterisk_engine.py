@@ -56,7 +56,7 @@ def run(argv, timeout=30):
     """(exit status, output) of a command; a time-out is status 124."""
     environment = dict(os.environ, LC_ALL="C", PATH=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
     try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout, env=environment)
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout, env=environment, check=False)
     except subprocess.TimeoutExpired:
         return 124, "%s: no end within %d s" % (argv[0], timeout)
     except OSError as error:

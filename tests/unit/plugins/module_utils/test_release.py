@@ -344,8 +344,11 @@ def test_secrets_as_written_and_as_meant():
     assert found == {"p\\;q", "p;q", "k"}
 
 
-def test_the_journal_is_for_root_alone_and_holds_no_text_of_the_operators(store, engine, monkeypatch):
-    engine.activate = lambda *args: (_ for _ in ()).throw(Killed)
+def test_the_journal_is_for_root_alone_and_holds_no_text_of_the_operators(store, engine):
+    def dies(*_args):
+        raise Killed
+
+    engine.activate = dies
     with pytest.raises(Killed):
         deploy(store, engine, OLD)
     path = os.path.join(store.folder, "journal.json")
