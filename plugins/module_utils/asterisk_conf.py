@@ -91,5 +91,17 @@ def pjsip_clashes(sections, own_names, transports, timers):
                 )
 
 
+def chan_sip_clashes(sections):
+    """What of the operator's sip.conf says that chan_sip is in use, as a sentence."""
+    for section in sections:
+        if not section["template"] and (section["options"].get("type") in ("peer", "friend", "user") or "register" in section["options"]):
+            yield (
+                "%s line %d: [%s] belongs to chan_sip, which answers on SIP's port and has been gone since Asterisk 21. Convert it with "
+                "contrib/scripts/sip_to_pjsip/sip_to_pjsip.py of Asterisk's sources, say noload = chan_sip.so in modules.conf, and rename sip.conf."
+                % (section["file"], section["line"], section["name"])
+            )
+            return
+
+
 def _port(bind):
     return int(bind.rpartition(":")[2]) if re.search(r":\d+$", bind) else 5060

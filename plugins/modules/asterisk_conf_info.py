@@ -79,7 +79,7 @@ manager_enabled:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import pjsip_clashes, read_sections
+from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import chan_sip_clashes, pjsip_clashes, read_sections
 
 
 def main():
@@ -100,6 +100,7 @@ def main():
     manager = read_sections(params["directory"], "manager.conf", skip=own)
     timers = {"timer_t1": params["timer_t1"], "timer_b": params["timer_b"]}
     clashes = list(pjsip_clashes(pjsip, set(params["pjsip_sections"]), params["transports"], timers))
+    clashes.extend(chan_sip_clashes(read_sections(params["directory"], "sip.conf")))
     clashes.extend(
         "%s line %d: the manager user [%s] is taken; set asterisk_ami_username to another name."
         % (section["file"], section["line"], section["name"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import pjsip_clashes, read_sections
+from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import chan_sip_clashes, pjsip_clashes, read_sections
 
 TIMERS = {"timer_t1": 100, "timer_b": 6400}
 UDP = {"udp": {"bind": "0.0.0.0:5060"}}
@@ -226,3 +226,20 @@ def test_timers_added_later(read):
 def test_all_clashes_at_once_with_their_files(read, tmp_path):
     found = clashes(read, "#include a.conf\n[sys]\ntype=system\n", a="[acme]\n")
     assert [clash.split(":")[0] for clash in found] == [f"{tmp_path}/a.conf line 1", f"{tmp_path}/pjsip.conf line 2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[general]\nbindport = 5060\n", None),
+        ("[general]\nregister => 1000:secret@sip.example\n", "general"),
+        ("[template](!)\ntype = peer\n", None),
+        ("[template](!)\ntype = peer\n[acme](template)\nhost = sip.example\n", "acme"),
+        ("[phone]\ntype=friend\n", "phone"),
+        ("; [phone]\n; type=friend\n", None),
+    ],
+)
+def test_chan_sip_in_use_is_found(tmp_path, text, named):
+    (tmp_path / "sip.conf").write_text(text, encoding="utf-8")
+    found = list(chan_sip_clashes(read_sections(str(tmp_path), "sip.conf")))
+    assert [f"[{named}] belongs to chan_sip" in sentence and "secret" not in sentence for sentence in found] == ([True] if named else [])
