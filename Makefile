@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup lab lab-down test bench clean
+.PHONY: help setup lab lab-down test bench soak clean
+COLLECTIONS = $(or $(SIPTRUNK_CACHE),$(CURDIR)/.cache)/collections
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile
@@ -16,8 +17,11 @@ lab-down: ## remove the lab
 test: setup ## every check (PARTS="unit molecule-plan" for some)
 	@lab/run python tests/run.py $(PARTS)
 
-bench: setup ## measure post-dial delay, beside the classic guide's dialplan
-	@lab/run python lab/bench/bench.py
+bench: setup ## measure, beside the classic guide's dialplan and a naive role
+	@lab/run env PYTHONPATH=$(COLLECTIONS) python lab/bench/bench.py
+
+soak: setup ## calls for SOAK_MINUTES (10) while the primary fails again and again
+	@lab/run env PYTHONPATH=$(COLLECTIONS) python lab/bench/soak.py
 
 clean: lab-down ## remove the lab, its images and tools
 	@rm -rf .cache

@@ -1,13 +1,14 @@
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make bench`: post-dial delay and detection, beside the classic guide's dialplan in the same run.
+"""`make bench`: post-dial delay, load, detection and deployment, beside the classic guide's dialplan and a naive role in the same run.
 
 Figures of one run on one machine: compare the columns with each other, not with another machine's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import statistics
@@ -19,21 +20,24 @@ from pathlib import Path
 os.environ["SIPTRUNK_LAB"], os.environ["SIPTRUNK_LAB_NET"] = "bench", "22"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import converge  # noqa: E402
+import load  # noqa: E402
 from harness import Caller, Lab, podman, wait_until  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
+SPEC = REPO / "roles/plan/meta/argument_specs.yml"
 NUMBER = "0044123456"  # beta first, then acme: the primary has one target
 CALLS = 15
 console = Console(highlight=False)
 
 
-def playbook(path: str) -> float:
+def playbook(path: str, *options: str) -> float:
     """Run a playbook on the bench's lab; the seconds it took."""
     began = time.monotonic()
-    argv = ["ansible-playbook", "-i", "inventories/lab", "-i", str(HERE / "inventory.yml"), path]
+    argv = ["ansible-playbook", "-i", "inventories/lab", "-i", str(HERE / "inventory.yml"), path, *options]
     done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         sys.exit(f"{done.stdout[-3000:]}\nansible-playbook {path} failed")
@@ -111,23 +115,43 @@ def detection(lab: Lab) -> tuple[float, float]:
     return down, wait_until(alive, 30, "the probes notice that it is back")
 
 
-def main() -> None:
-    lab = Lab()
+@contextlib.contextmanager
+def bench_lab():
+    """A lab of the bench's own, removed afterwards."""
+    console.print("[bold]The bench's own lab[/] (about two minutes)")
     try:
-        console.print("[bold]The bench's own lab[/] (about two minutes)")
         playbook("lab/create.yml")
         playbook("lab/provision.yml")
-        first, again = playbook("site.yml"), playbook("site.yml")
-        old = classic(lab)
-        wait_until(lambda: "Unavail" not in podman(lab.container("pbx"), ["asterisk", "-rx", "pjsip list contacts"]), 30, "all alive")
-        table = measure(lab, old)
-        down, back = detection(lab)
+        console.print(f"ansible-playbook site.yml, from nothing, packages included: {playbook('site.yml'):.1f} s")
+        yield Lab()
     finally:
         playbook("lab/destroy.yml")
-    console.print()
-    console.print(table)
-    console.print(f"Detection by probe (every 4 s, time-out 2 s): dead after {down:.1f} s, back after {back:.1f} s")
-    console.print(f"ansible-playbook site.yml: {first:.1f} s from nothing (packages included), {again:.1f} s when nothing changed")
+
+
+def main() -> None:
+    with bench_lab() as lab:
+        old = classic(lab)
+
+        def rest() -> None:
+            lab.reset()
+            wait_until(lambda: "Unavail" not in podman(lab.container("pbx"), ["asterisk", "-rx", "pjsip list contacts"]), 30, "all alive")
+            forget(lab)
+
+        rest()
+        found = [measure(lab, old)]
+        down, back = detection(lab)
+        found.append(f"Detection by probe (every 4 s, time-out 2 s): dead after {down:.1f} s, back after {back:.1f} s")
+        console.print("Calls under load (five minutes)")
+        found.append(load.lost(lab, lab.caller, old, rest))
+        rest()
+        found.append(load.full_minute(lab, lab.caller, lab.container("pbx")))
+        console.print("Deployments and look-ups (three minutes)")
+        found.append(converge.converge(playbook))
+        found.append(f"The compiler alone, 1,000 trunks and 200 routes: {converge.compile_seconds(str(SPEC)):.2f} s")
+        found.append(converge.look_ups(playbook))
+    for item in found:
+        console.print()
+        console.print(item)
 
 
 if __name__ == "__main__":

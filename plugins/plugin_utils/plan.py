@@ -65,6 +65,8 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
     if problems:
         raise ModelError(problems)
     unused = sorted(set(by_name) - {member["name"] for route in routes for group in route["trunks"] for member in group})
+    if lack := can.missing(capabilities, "no_progress"):
+        warnings.append(f"{lack.partition(';')[0]}: ring_timeout bounds it")
     warnings.extend(f"trunk '{name}' stands in no route: no call leaves through it" for name in unused)
     warnings.extend(_claim_inbound(trunks))
     return {
@@ -231,7 +233,8 @@ def _route(
         asked = min(len(trunk["targets"]), plan["max_targets"])
         costs[name] = (asked, _step(bounds, tables.by_name[table], plan["hunt_after_ringing"]))
     plan["worst_post_dial_delay"] = _worst(costs)
-    _check_worst(plan, chosen("max_post_dial_delay"), where, problems, warnings)
+    bound = "ring_timeout" if can.missing(capabilities, "no_progress") else "no_progress_timeout"
+    _check_worst(plan, chosen("max_post_dial_delay"), bound, where, problems, warnings)
     warnings.extend(f"{where}: {fate}" for fate in _shared_fate([trunks[name][0] for name in members]))
     return plan
 
@@ -245,8 +248,10 @@ def _match(route: dict[str, Any]) -> list[dict[str, str]]:
 def _bounds(capabilities: dict[str, Any], chosen: Callable[[str], float], no_response: float) -> dict[str, dict[str, float]]:
     """The three bounds of an attempt. A target that says nothing makes no progress either, so the shorter one ends it."""
     silence = can.effective(capabilities, "no_response_timeout", no_response)
-    progress = can.effective(capabilities, "no_progress_timeout", chosen("no_progress_timeout"))
     ring = can.effective(capabilities, "ring_timeout", chosen("ring_timeout"))
+    progress = can.effective(capabilities, "no_progress_timeout", chosen("no_progress_timeout"))
+    if can.missing(capabilities, "no_progress"):
+        progress = {**ring, "asked": progress["asked"]}
     shorter = min(silence, progress, key=lambda bound: bound["latest"])
     return {"silence": {**shorter, "asked": no_response}, "progress": progress, "ring": ring}
 
@@ -285,7 +290,7 @@ def _worst(costs: dict[str, tuple[int, tuple[float, float]]]) -> dict[str, Any]:
     return {"seconds": round(sum(seconds.values()) - seconds[last], 3) if last else 0, "sum": " + ".join(parts) or "0"}
 
 
-def _check_worst(plan: dict[str, Any], limit: float, where: str, problems: list[str], warnings: list[str]) -> None:
+def _check_worst(plan: dict[str, Any], limit: float, bound: str, where: str, problems: list[str], warnings: list[str]) -> None:
     worst = plan["worst_post_dial_delay"]
     if worst["seconds"] <= limit:
         return
@@ -293,7 +298,7 @@ def _check_worst(plan: dict[str, Any], limit: float, where: str, problems: list[
     if plan["emergency"]:
         warnings.append(f"{text}; an emergency route may")
     else:
-        problems.append(f"{text}; lower no_progress_timeout or max_targets, remove a trunk, or raise max_post_dial_delay")
+        problems.append(f"{text}; lower {bound} or max_targets, remove a trunk, or raise max_post_dial_delay")
 
 
 def _shared_fate(trunks: list[dict[str, Any]]) -> Iterable[str]:

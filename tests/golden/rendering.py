@@ -25,6 +25,7 @@ HOST = {
     "asterisk": {
         "__asterisk_conf": {"clashes": [], "system": False, "manager_general": True, "manager_enabled": True},
         "__asterisk_ami_password": "golden",
+        "__asterisk_major": "22",
     }
 }
 
@@ -63,8 +64,8 @@ def renderer(engine, case):
         for name, value in loader.load_from_file(str(ROLES / engine / part / "main.yml"), trusted_as_template=True).items()
     }
     checked = model.read_model(SPEC, case["trunks"], case["routes"], case.get("policy", {}))
-    compiled = plan.compile_plan(checked, role[f"__{engine}_capabilities"], answers_of(case))
-    role.update(case.get("variables", {}).get(engine, {}))
-    available = {**role, **HOST[engine], "siptrunk_trunks": case["trunks"], "siptrunk_plan": compiled}
+    available = {**role, **HOST[engine], **case.get("variables", {}).get(engine, {}), "siptrunk_trunks": case["trunks"]}
+    capabilities = Templar(loader=loader, variables=available).template(role[f"__{engine}_capabilities"])
+    compiled = available["siptrunk_plan"] = plan.compile_plan(checked, capabilities, answers_of(case))
     values = Templar(loader=loader, variables=available).template(role[f"__{engine}_rendering"])
     return lambda template: rendering.render(template, compiled, values)

@@ -622,7 +622,19 @@ def test_what_an_engine_cannot_do_for_a_trunk(change, problem):
 )
 def test_what_an_engine_cannot_do_for_a_route(change, problem):
     route = {"name": "all", "match": ["_X."], "trunks": ["a", "b"], **change}
-    assert problems_of(trunks=THREE[:2], routes=[route], capabilities=EXAMPLE) == [f"route 'all': {problem}"]
+    assert problems_of(trunks=THREE[:2], routes=[route], capabilities={**EXAMPLE, "features": ["no_progress"]}) == [f"route 'all': {problem}"]
+
+
+def test_an_engine_without_a_bound_for_100_has_the_one_for_ringing():
+    compiled = compile_model([trunk("acme", 2)], [{"name": "all", "match": ["_X."], "trunks": ["acme"]}], capabilities=EXAMPLE, policy={"ring_timeout": 15})
+    bounds = compiled["routes"][0]["attempts"][0]["bounds"]
+    assert bounds["progress"] == {"asked": 10, "effective": 15, "latest": 15} and bounds["silence"]["effective"] == 4
+    assert [w for w in compiled["warnings"] if "no_progress_timeout" in w] == [
+        "examplepbx does not offer a bound of its own for a carrier that says 100 and no more (no_progress_timeout) yet: ring_timeout bounds it"
+    ]
+    routes = [{"name": "all", "match": ["_X."], "trunks": ["acme", "beta"]}]
+    (problem,) = problems_of(trunks=[trunk("acme", 2), trunk("beta", 1)], routes=routes, capabilities=EXAMPLE)
+    assert "lower ring_timeout or max_targets" in problem
 
 
 def test_registering_at_each_target_is_a_feature_of_its_own():

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a deployment takes with 2, 100 and 1,000 trunks, beside a role with one task per trunk; and many look-ups."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+
+import yaml
+from rich.table import Table
+
+from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan
+
+Playbook = Callable[..., float]  # (path, *options) -> seconds
+DOMAINS, LOOPED = 500, 20
+
+
+def trunks_and_routes(count: int) -> dict:
+    """A model of so many trunks, and a route for each five."""
+    trunks = [
+        {"name": f"t{n}", "servers": [{"host": f"198.19.{n // 250}.{n % 250 + 1}"}], "username": f"user{n}", "password": f"word{n}", "probe": {"interval": 0}}
+        for n in range(count)
+    ]
+    names = [trunk["name"] for trunk in trunks]
+    routes = [{"name": f"r{n}", "match": [f"_9{n:04d}X."], "trunks": names[n * 5 : n * 5 + 3]} for n in range(max(1, count // 5))]
+    return {"siptrunk_trunks": trunks, "siptrunk_routes": routes}
+
+
+def compile_seconds(spec: str) -> float:
+    """The compiler alone: 1,000 trunks and 200 routes."""
+    with open(spec, encoding="utf-8") as stream:
+        options = yaml.safe_load(stream)["argument_specs"]["main"]["options"]
+    given = trunks_and_routes(1000)
+    began = time.perf_counter()
+    plan.compile_plan(model.read_model(options, given["siptrunk_trunks"], given["siptrunk_routes"], {}), None, {})
+    return time.perf_counter() - began
+
+
+def converge(playbook: Playbook) -> Table:
+    """The naive role is timed with 2 and 20 trunks; its time with more is what that comes to per trunk."""
+    table = Table(title="ansible-playbook site.yml, seconds", title_style="bold")
+    for name in ("trunks", "changed", "again", "again, to that of 2", "one task per trunk, again"):
+        table.add_column(name, justify="right")
+    naive = {count: [run(playbook, "lab/bench/naive.yml", count) for _again in range(2)][1] for count in (2, 20)}
+    slope = (naive[20] - naive[2]) / 18
+    base = None
+    for count in (2, 100, 1000):
+        first, again = run(playbook, "site.yml", count), run(playbook, "site.yml", count)
+        base = base or again
+        table.add_row(f"{count:,}", f"{first:.1f}", f"{again:.1f}", f"x {again / base:.1f}", f"{naive[2] + slope * (count - 2):,.0f}" + (" (scaled)" if count > 20 else ""))
+    return table
+
+
+def look_ups(playbook: Playbook) -> str:
+    """srv_info with many domains, beside a loop with one each."""
+    names = [f"d{n}.many.acme.example" for n in range(DOMAINS)]
+    at_once = run(playbook, "lab/bench/look_ups.yml", values={"domains": [names]})
+    loop = run(playbook, "lab/bench/look_ups.yml", values={"domains": [[name] for name in names[:LOOPED]]})
+    return f"srv_info: {DOMAINS} domains in one task {at_once:.1f} s; a loop of single look-ups {loop:.1f} s for {LOOPED}, so {loop / LOOPED * DOMAINS:,.0f} s"
+
+
+def run(playbook: Playbook, path: str, count: int = 0, values: dict | None = None) -> float:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as stream:
+        json.dump(values or trunks_and_routes(count), stream)
+        stream.flush()
+        return playbook(path, "-e", f"@{stream.name}")
