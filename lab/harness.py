@@ -22,6 +22,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -345,10 +346,19 @@ class Lab:
         script = "systemctl kill --signal KILL $0; exec systemctl stop $0" if do == "kill" else f"exec systemctl {do} $0"
         return [podman(self.container(host), ["sh", "-c", script, name], check=False) for host in hosts][-1].strip()
 
+    def tell(self, controls: dict[str, dict]) -> None:
+        """Say to each carrier what to do; one that is not named is as usual. All at once, as an exec takes its time."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda host: self.carriers[host].tell(**controls.get(host, {})), self.carriers))
+
+    def wires(self, since: float) -> dict[str, list[dict]]:
+        """What each carrier received and sent since that moment."""
+        with ThreadPoolExecutor() as pool:
+            return dict(zip(self.carriers, pool.map(lambda carrier: carrier.wire(since), self.carriers.values()), strict=True))
+
     def reset(self) -> None:
         """All carriers answer again."""
-        for carrier in self.carriers.values():
-            carrier.reset()
+        self.tell({})
 
 
 def wait_until(condition, timeout: float, what: str, interval: float = 0.25) -> float:

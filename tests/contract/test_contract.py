@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 from cases import CASES, INTL, LIMITED, MARGIN, NANP, POOL, SECURE, SHARED, TIE_LINE, Call, Case
 from engines import EXCEPTIONS
-from harness import CARRIERS, CallResult, Lab, invites, wait_until
+from harness import CallResult, Lab, invites, wait_until
 
 # No carrier says these to a new INVITE without a reason that the engine mends, or hears otherwise.
 UNSPEAKABLE = ()
@@ -46,8 +46,7 @@ def test_no_exception_without_a_case(engine_name: str):
 
 def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
     """Set the faults, place the call, and hold all three sides against the table."""
-    for host in CARRIERS:
-        lab.carriers[host].tell(**call.faults.get(host, {}))
+    lab.tell(call.faults)
     engine.drain(*call.drained)
     if call.marked_down is not None:
         wait_until(lambda: marks_stand(call, lab, engine, plan), 20, f"{what}: the probes found dead {call.marked_down or 'nobody'}")
@@ -102,8 +101,7 @@ def check_record(call: Call, what: str, record: dict, lab: Lab) -> None:
 def check_carriers(call: Call, what: str, lab: Lab, began: float) -> None:
     expected = Counter({**Counter(attempt.host for attempt in call.attempts), **call.invites})
     answered = 0
-    for host, carrier in lab.carriers.items():
-        wire = carrier.wire(began)
+    for host, wire in lab.wires(began).items():
         got = {line["call_id"] for line in wire if line["dir"] == "rx" and line["first"].startswith("INVITE")}
         assert len(got) == expected[host], f"{what}: {host} received {len(got)} calls, expected {expected[host]}"
         legs = invites(wire)
