@@ -34,9 +34,8 @@ def plan(engine):
 @pytest.fixture
 def healthy(lab, engine):
     """All carriers answer, and the engine knows it."""
-
     lab.reset()
     engine.drain()
     wait_until(lambda: engine.active_calls() == 0, 20, "no call left over")
     engine.forget()
-    wait_until(lambda: all(engine.reachable().values()), 20, "every target reachable")
+    wait_until(lambda: all(engine.reachable().values()), 60, "every target reachable")

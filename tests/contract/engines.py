@@ -34,7 +34,8 @@ class Asterisk:
 
     def forget(self) -> None:
         """Forget which targets are cooling down, and that the operator's hook failed."""
-        script = "asterisk -rx 'dialplan show globals' | sed -n 's/^ *\\(SIPTRUNK_[A-Z]*[^=]*\\)=.*/\\1/p' | while read -r name; do asterisk -rx \"dialplan set global $name 0\"; done"
+        names = r"asterisk -rx 'dialplan show globals' | sed -n 's/^ *\(SIPTRUNK_[^=]*\)=.*/\1/p'"
+        script = names + ' | while read -r name; do asterisk -rx "dialplan set global $name 0"; done'
         podman(self.container, ["sh", "-c", script])
 
     def reachable(self) -> dict[str, bool]:

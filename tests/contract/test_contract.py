@@ -178,15 +178,15 @@ def test_weights_are_drawn_for_each_call(healthy, lab: Lab, number: str, weights
 
 
 def test_a_trunk_takes_its_limit_and_no_more(healthy, lab: Lab, engine):
-    """Six callers at the same moment; the trunk takes two calls at once, the next one the rest. Then it is free again."""
+    """Twenty callers at the same moment; the trunk takes two calls at once, the next one the rest. Then it is free again."""
     for _round in range(2):
         known, began = len(engine.records()), time.time()
-        assert lab.caller.load(LIMITED, 6, rate=200, hold=3).codes == {200: 6}
-        assert {host: len(lab.carriers[host].invites(began)) for host in ("beta1", "acme1")} == {"beta1": 2, "acme1": 4}
-        wait_until(lambda known=known: len(engine.records()) == known + 6, 10, "a record of each call")
+        assert lab.caller.load(LIMITED, 20, rate=1000, hold=3).codes == {200: 20}
+        assert {host: len(lab.carriers[host].invites(began)) for host in ("beta1", "acme1")} == {"beta1": 2, "acme1": 18}
+        wait_until(lambda known=known: len(engine.records()) == known + 20, 10, "a record of each call")
         full = [record for record in engine.records()[known:] if record["passed_over"]]
         assert {(p["trunk"], p["target"], p["why"]) for record in full for p in record["passed_over"]} == {("small", None, "full")}
-        assert len(full) == 4
+        assert len(full) == 18
 
 
 def test_a_dead_name_server_stops_no_call(healthy, lab: Lab, engine):

@@ -821,7 +821,9 @@ def test_no_targets():
 
 
 def test_many_slow_and_silent_ones_take_the_time_of_one(peer):
-    script = lambda request, number: [0.4, respond(request)]
+    def script(request, number):
+        return [0.4, respond(request)]
+
     slow, mute, stream = peer(script), peer(silent), peer(script, "tcp")
     began = time.monotonic()
     results = ping([slow.target, mute.target, stream.target] * 60, timeout=3, concurrency=1)
