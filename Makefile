@@ -14,7 +14,8 @@ lab: setup ## a phone system and two carriers in containers; the primary breaks,
 lab-down: ## remove the lab
 	@lab/down
 
-test: setup ## every check (PARTS="unit molecule-plan" for some)
+test: ## every check (PARTS="unit molecule-plan" for some)
+	@lab/setup tests
 	@lab/run python tests/run.py $(PARTS)
 
 bench: setup ## measure, beside the classic guide's dialplan and a naive role

@@ -13,6 +13,7 @@ import asyncio
 import ipaddress
 import re
 import secrets
+import socket
 import typing as t
 from collections import deque
 
@@ -36,9 +37,11 @@ DEFAULT_PORT = {"udp": 5060, "tcp": 5060, "tls": 5061}  # RFC 3261, section 19.1
 LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 LONGEST_NAME = 253  # characters; RFC 1035, section 2.3.4
 LONGEST_CHAIN = 8  # CNAME records followed for one question
+MOST_TARGETS = 100  # of one domain; a zone that lists more is a mistake or an attack, and each host costs look-ups
 LOOK_UPS = 4  # that a silent name server may hold up for one domain at once: NAPTR and SRV, or A and AAAA of two targets
 TCP_AT_ONCE = 128  # connections, far below the usual limit of open files
 EDNS_PAYLOAD = 1232  # bytes; larger UDP answers would be fragmented
+RECEIVE_BUFFER = 4 << 20  # bytes asked of the kernel, which may grant less: hundreds of answers arrive at once
 
 
 class ResolverMissing(Exception):
@@ -79,7 +82,7 @@ class Endpoint(t.NamedTuple):
 
 
 def resolve(domains: t.Sequence[str], transport: str = "udp", nameservers: t.Sequence[str] | None = None, timeout: float = 2.0,
-            lifetime: float = 5.0, address_families: t.Sequence[str] = ("ipv4", "ipv6"), concurrency: int = 50) -> list[dict]:
+            lifetime: float = 5.0, address_families: t.Sequence[str] = ("ipv4", "ipv6"), concurrency: int = 150) -> list[dict]:
     """Find the SIP servers of every domain (RFC 3263, section 4), all domains together.
 
     A domain is "name", "name:port" or a literal address with or without a port. `nameservers` are "address",
@@ -89,7 +92,7 @@ def resolve(domains: t.Sequence[str], transport: str = "udp", nameservers: t.Seq
     soon enough that silent name servers hold the last domain up by one lifetime at most.
 
     Returns, in the order of `domains`, one dict each: {domain, transport, source: literal|address|naptr|srv|None,
-    targets: [{host, address, port, priority, weight, family: ipv4|ipv6}], ttl: seconds|None,
+    targets: [{host, address, port, priority, weight, family: ipv4|ipv6}] (at most 100), ttl: seconds|None,
     errors: [{kind, name, message}], ok: bool}. What is wrong with a domain or its DNS is in `errors`, never raised.
     Raises ResolverMissing without dnspython, ValueError for the other arguments, OSError if resolv.conf cannot be read.
     Not for use inside a running event loop.
@@ -190,6 +193,7 @@ class NameServer(asyncio.DatagramProtocol):
         try:
             loop = asyncio.get_running_loop()
             self.transport, dummy = await loop.create_datagram_endpoint(lambda: self, remote_addr=(self.address, self.port))
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         except OSError as error:
             self.unreachable = error
 
@@ -286,11 +290,16 @@ class Locator:
     async def _reach(self, domain: str, source: str, endpoints: list[Endpoint], ttls: t.Sequence[int] = (),
                      errors: t.Sequence[dict] = ()) -> dict:
         """The result for endpoints, once the addresses of all their hosts, in all families together, are asked."""
+        cut = len(endpoints) > MOST_TARGETS
+        endpoints = endpoints[:MOST_TARGETS]
         hosts = list(dict.fromkeys(endpoint.host for endpoint in endpoints))
         answers = await asyncio.gather(*[asyncio.gather(*[self.ask(host, rdtype) for rdtype in self.address_types]) for host in hosts])
         found = dict(zip(hosts, answers))
         targets = [_target(endpoint, record.address)
                    for endpoint in endpoints for answer in found[endpoint.host] for record in answer.records]
+        if cut or len(targets) > MOST_TARGETS:
+            errors = [*errors, _error("other", domain, f"{domain} has more than {MOST_TARGETS} targets; the first {MOST_TARGETS} are used")]
+        targets = sort_targets(targets)[:MOST_TARGETS]
         ttls = [*ttls, *[answer.ttl for answers in found.values() for answer in answers if answer.records]]
         errors = [*errors, *[error for host in hosts for error in _address_errors(host, found[host], source != "address")]]
         return self._result(domain, source, targets, ttls, errors)
@@ -301,7 +310,7 @@ class Locator:
             "domain": domain,
             "transport": self.transport,
             "source": source if targets else None,
-            "targets": sort_targets(targets),
+            "targets": list(targets),
             "ttl": min(ttls) if targets and ttls else None,
             "errors": list(errors),
             "ok": len(targets) > 0,

@@ -65,11 +65,11 @@ options:
     default: [ipv4, ipv6]
   concurrency:
     description:
-      - Look-ups under way at once.
+      - Look-ups under way at once. The default stays below what a small forwarder takes (dnsmasq refuses the 151st).
       - One that waits long for its answer is no longer counted, so that silent name servers hold up the other domains by one
         O(lifetime) at most.
     type: int
-    default: 50
+    default: 150
   fail_on_error:
     description:
       - Whether any entry in RV(results[].errors) is a failure of the module, even where targets were found all the same.
@@ -201,7 +201,7 @@ def main() -> None:
             "timeout": {"type": "float", "default": 2},
             "lifetime": {"type": "float", "default": 5},
             "address_families": {"type": "list", "elements": "str", "choices": ["ipv4", "ipv6"], "default": ["ipv4", "ipv6"]},
-            "concurrency": {"type": "int", "default": 50},
+            "concurrency": {"type": "int", "default": 150},
             "fail_on_error": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

@@ -18,7 +18,9 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import resolver
 from ansible_collections.siptrunk.failover.plugins.module_utils.resolver import ResolverMissing, nameservers_of, parse_domain, resolve
@@ -32,11 +34,11 @@ class ScriptedServer:
 
     script: {"TYPE name": reply}, a reply being one of the words above, a list of "owner ttl TYPE data" lines for the answer
     section, "TC" before such lines for an answer that fits TCP only, or a list of lists: the first asking gets the first, ...
-    `delay`: seconds before each answer. A question that is not in the script is kept in `unexpected`.
+    `delay`: seconds before each answer. `tcp_reply`: the octets sent over TCP, instead of the script's. A question that is not in the script is kept in `unexpected`.
     """
 
     def __init__(self, script, delay=0.0):
-        self.script, self.delay = dict(script), delay
+        self.script, self.delay, self.tcp_reply = dict(script), delay, None
         self.asked, self.unexpected = collections.Counter(), []
         self.lock = threading.Lock()
         for dummy in range(20):
@@ -87,7 +89,7 @@ class ScriptedServer:
                 connection.settimeout(5)
                 (length,) = struct.unpack("!H", connection.recv(2, socket.MSG_WAITALL))
                 reply = self.reply(connection.recv(length, socket.MSG_WAITALL), over_udp=False)
-                connection.sendall(struct.pack("!H", len(reply)) + reply)
+                connection.sendall(struct.pack("!H", len(reply)) + reply if self.tcp_reply is None else self.tcp_reply)
 
     def reply(self, wire, over_udp):
         query = dns.message.from_wire(wire)
@@ -124,6 +126,38 @@ class ScriptedServer:
             section = reply.authority if rdtype == "SOA" else reply.answer
             section.append(dns.rrset.from_text(owner + ".", int(ttl), "IN", rdtype, data))
         return reply.to_wire(max_size=65535)
+
+
+class HostileServer:
+    """A name server on a loopback port, over UDP alone: each query gets `answer(query)`, octets for octets."""
+
+    def __init__(self):
+        self.answer = None
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", 0))
+        self.name = f"127.0.0.1:{self.udp.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            wire, client = self.udp.recvfrom(4096)
+            if not wire:
+                return
+            self.udp.sendto(self.answer(wire), client)
+
+    def close(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", self.udp.getsockname())
+        self.thread.join(5)
+        self.udp.close()
+
+
+@pytest.fixture
+def hostile_server():
+    server = HostileServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -470,15 +504,70 @@ def test_a_cname_chain_is_followed_so_far(serve, in_one_answer):
 # Name servers
 
 def test_a_truncated_answer_is_asked_for_again_over_tcp(serve):
-    lines = [f"_sip._udp.acme.example 300 SRV {number} 0 5060 gw.acme.example." for number in range(200)]
+    lines = [f"_sip._udp.acme.example 300 SRV {number} 0 5060 gw.acme.example." for number in range(100)]
     server = serve({
         "NAPTR acme.example": NODATA,
         "SRV _sip._udp.acme.example": ["TC", *lines],
         **host("gw.acme.example"),
     })
     (result,) = ask(server, "acme.example")
-    assert [target["priority"] for target in result["targets"]] == list(range(200))
+    assert [target["priority"] for target in result["targets"]] == list(range(100))
     assert server.asked["SRV _sip._udp.acme.example"] == 2
+
+
+def test_a_zone_of_thousands_of_targets_costs_a_hundred(serve):
+    lines = [f"_sip._udp.acme.example 300 SRV {number} 0 5060 gw{number}.acme.example." for number in range(1500)]
+    script = {f"A gw{number}.acme.example": [f"gw{number}.acme.example 60 A 198.18.1.10"] for number in range(100)}
+    server = serve({"NAPTR acme.example": NODATA, "SRV _sip._udp.acme.example": ["TC", *lines], **script})
+    (result,) = ask(server, "acme.example", address_families=["ipv4"])
+    assert ([target["priority"] for target in result["targets"]], result["ok"]) == (list(range(100)), True)
+    assert result["errors"] == [
+        {"kind": "other", "name": "acme.example", "message": "acme.example has more than 100 targets; the first 100 are used"},
+    ]
+
+
+def test_a_host_of_hundreds_of_addresses_gives_a_hundred_targets(serve):
+    lines = [f"gw.acme.example 60 A 198.18.{number // 200}.{number % 200}" for number in range(600)]
+    server = serve({"A gw.acme.example": ["TC", *lines]})
+    (result,) = ask(server, "gw.acme.example:5060", address_families=["ipv4"])
+    assert (len(result["targets"]), kinds(result)) == (100, [("other", "gw.acme.example:5060")])
+
+
+@pytest.mark.parametrize("fault", ["closed at once", "half a length", "a length that is not kept", "another question", "not a message"])
+def test_a_faulty_answer_over_tcp_is_an_error_of_that_domain(serve, fault):
+    server = serve({"A gw.acme.example": ["TC", "gw.acme.example 60 A 198.18.1.10"], "A quick.example": ["quick.example 60 A 198.18.1.10"]})
+    other = dns.message.make_response(dns.message.make_query("other.example.", "A")).to_wire()
+    server.tcp_reply = {
+        "closed at once": b"", "half a length": b"\0", "a length that is not kept": struct.pack("!H", 500) + b"\0" * 20,
+        "another question": struct.pack("!H", len(other)) + other, "not a message": struct.pack("!H", 3) + b"abc",
+    }[fault]
+    broken, quick = ask(server, "gw.acme.example:5060", "quick.example:5060", address_families=["ipv4"], **SHORT)
+    assert (broken["ok"], broken["targets"], quick["ok"]) == (False, [], True)
+    assert {name for kind, name in kinds(broken)} == {"gw.acme.example"}
+
+
+@hypothesis.settings(max_examples=200, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.given(tail=strategies.binary(max_size=600), flags=strategies.integers(0, 65535), counts=strategies.tuples(*[strategies.integers(0, 9)] * 4))
+def test_no_datagram_costs_more_than_its_own_question(hostile_server, tail, flags, counts):
+    hostile_server.answer = lambda wire: wire[:2] + struct.pack("!5H", flags, *counts) + tail
+    begin = time.monotonic()
+    result, literal = resolve(["gw.acme.example:5060", "198.18.1.1"], nameservers=[hostile_server.name], address_families=["ipv4"],
+                              timeout=0.05, lifetime=0.1)
+    assert time.monotonic() - begin < 5
+    assert (result["ok"], result["targets"], literal["ok"]) == (False, [], True)
+    assert result["errors"]
+
+
+@pytest.mark.parametrize("tail", [
+    b"\xc0\x0c\0\1\0\1",  # a name that is a pointer to itself
+    b"\xc0\x0e\xc0\x0c\0\1\0\1",  # two that point at each other
+    b"\1a" * 130 + b"\0\0\1\0\1",  # longer than 255 octets
+    b"\x40a\0\0\1\0\1",  # a label type nobody uses
+])
+def test_names_that_lead_nowhere_end(hostile_server, tail):
+    hostile_server.answer = lambda wire: wire[:2] + struct.pack("!5H", 0x8180, 1, 1, 0, 0) + tail * 2
+    (result,) = resolve(["gw.acme.example:5060"], nameservers=[hostile_server.name], address_families=["ipv4"], **SHORT)
+    assert (result["ok"], kinds(result)) == (False, [("other", "gw.acme.example")])
 
 
 def test_a_silent_name_server_is_asked_again(serve):
