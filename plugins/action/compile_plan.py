@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
     _requires_connection = True
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return {"changed": False, "plan": {...}, "warnings": [...]}; fail with all that is wrong."""
+        """Return the plan; fail with all that is wrong."""
         super().run(tmp, task_vars)
         args = self._task.args
         warnings: list[str] = []
@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": f"{title}; nothing was changed.\n{text}"}
         except _NoAnswer as error:
             return {"failed": True, "msg": f"{error}. Nothing was changed."}
-        return {"changed": False, "plan": plan, "warnings": warnings + plan["warnings"]}
+        return {"changed": False, **plan, "warnings": warnings + plan["notes"]}
 
     def _resolve(self, asked: list[Question], task_vars: dict[str, Any], warnings: list[str]) -> dict[Question, dict[str, Any]]:
         """Answers by question, as the managed host gets them."""

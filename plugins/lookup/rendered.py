@@ -45,6 +45,7 @@ import jinja2
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.plan import KEYS
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.rendering import render
 
 
@@ -53,9 +54,10 @@ class LookupModule(LookupBase):
 
     def run(self, terms, variables=None, **kwargs):
         self.set_options(var_options=variables, direct=kwargs)
-        plan = (variables or {}).get("siptrunk_plan")
-        if plan is None:
+        compiled = (variables or {}).get("siptrunk_plan")
+        if compiled is None:
             raise AnsibleLookupError("there is no siptrunk_plan; include the role siptrunk.failover.plan before")
+        plan = {key: compiled[key] for key in KEYS}  # Ansible adds others to a result
         found = []
         for term in terms:
             path = self.find_file_in_search_path(variables, "templates", term)

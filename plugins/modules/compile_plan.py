@@ -14,7 +14,7 @@ description:
   - Checks the model, resolves its domains as the managed host sees them (M(siptrunk.failover.srv_info)), and compiles the plan.
   - Where the host has no dnspython, the controller asks the host's own name servers, and a warning says so.
   - All that is wrong is reported at once; each sentence names the item, what was expected and what to do.
-  - The plan holds no password.
+  - The result is the plan, which holds no password.
 author:
   - siptrunk.failover contributors (@siptrunk)
 extends_documentation_fragment:
@@ -46,41 +46,36 @@ EXAMPLES = r"""
   siptrunk.failover.compile_plan:
     trunks: "{{ siptrunk_trunks }}"
     routes: "{{ siptrunk_routes }}"
-  register: compiled
+  register: siptrunk_plan
 
 - name: Show how long a caller may wait
   ansible.builtin.debug:
     msg: "{{ item.name }}: {{ item.worst_post_dial_delay.seconds }} s"
-  loop: "{{ compiled.plan.routes }}"
+  loop: "{{ siptrunk_plan.routes }}"
 """
 
 RETURN = r"""
-plan:
-  description: The plan.
+trunks:
+  description: The trunks by name, each with its C(targets) in the order to ask them.
+  type: list
+  elements: dict
   returned: success
+routes:
+  description: The routes by name, each with its C(attempts), their bounds and verdict tables, and C(worst_post_dial_delay).
+  type: list
+  elements: dict
+  returned: success
+verdicts:
+  description: The verdict tables by name; each has every SIP code from 300 to 699 and the outcomes without a code.
   type: dict
-  contains:
-    trunks:
-      description: The trunks by name, each with its C(targets) in the order to ask them.
-      type: list
-      elements: dict
-      returned: success
-    routes:
-      description: The routes by name, each with its C(attempts), their bounds and verdict tables, and C(worst_post_dial_delay).
-      type: list
-      elements: dict
-      returned: success
-    verdicts:
-      description: The verdict tables by name; each has every SIP code from 300 to 699 and the outcomes without a code.
-      type: dict
-      returned: success
-    no_response_timeout:
-      description: The bound for silence as asked and as the engine keeps it, in seconds.
-      type: dict
-      returned: success
-    warnings:
-      description: What works, but may surprise, such as trunks that share a carrier.
-      type: list
-      elements: str
-      returned: success
+  returned: success
+no_response_timeout:
+  description: The bound for silence as asked and as the engine keeps it, in seconds.
+  type: dict
+  returned: success
+notes:
+  description: What works, but may surprise, such as trunks that share a carrier. Each is a warning of the task too.
+  type: list
+  elements: str
+  returned: success
 """

@@ -16,7 +16,7 @@ The plan is all an engine needs, without the passwords:
                 worst_post_dial_delay: {seconds, sum}}],
   "verdicts": {table name: {code or outcome: verdict}},
   "no_response_timeout": {asked, effective, latest},      one per host
-  "warnings": [str],
+  "notes": [str],
 }
 
 An attempt's bounds are {"silence", "progress", "ring"}, each {"asked", "effective", "latest"} in
@@ -38,6 +38,10 @@ DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
 Question = tuple[str, str]
 """(name or name:port, transport) to be resolved as RFC 3263 says."""
+
+
+KEYS = ("trunks", "routes", "verdicts", "no_response_timeout", "notes")
+"""What a plan is made of."""
 
 
 def questions(model: dict[str, Any]) -> list[Question]:
@@ -69,13 +73,8 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
         warnings.append(f"{lack.partition(';')[0]}: ring_timeout bounds it")
     warnings.extend(f"trunk '{name}' stands in no route: no call leaves through it" for name in unused)
     warnings.extend(_claim_inbound(trunks))
-    return {
-        "trunks": trunks,
-        "routes": routes,
-        "verdicts": tables.by_name,
-        "no_response_timeout": can.effective(capabilities, "no_response_timeout", model["policy"]["no_response_timeout"]),
-        "warnings": warnings,
-    }
+    no_response_timeout = can.effective(capabilities, "no_response_timeout", model["policy"]["no_response_timeout"])
+    return dict(zip(KEYS, (trunks, routes, tables.by_name, no_response_timeout, warnings), strict=True))
 
 
 # --- trunks ------------------------------------------------------------------------------

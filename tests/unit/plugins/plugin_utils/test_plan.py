@@ -164,7 +164,7 @@ def test_two_trunks():
         ],
         "verdicts": {"table-1": {str(outcome): verdict for outcome, verdict in verdicts.DEFAULTS.items()}},
         "no_response_timeout": bound(4, 6.4),
-        "warnings": [],
+        "notes": [],
     }
 
 
@@ -326,7 +326,7 @@ def test_dns_in_part():
         ("sip.acme.example", "udp"): answer(GW1, errors=[("timeout", "gw2.acme.example", "gw2.acme.example: no answer in 5 s")]),
     }
     compiled = compile_model(answers=answers)
-    assert compiled["warnings"] == ["trunk 'acme': 'sip.acme.example' resolves in part: gw2.acme.example: no answer in 5 s"]
+    assert compiled["notes"] == ["trunk 'acme': 'sip.acme.example' resolves in part: gw2.acme.example: no answer in 5 s"]
     assert [item["id"] for item in compiled["trunks"][0]["targets"]] == ["acme.1"]
 
 
@@ -573,7 +573,7 @@ def test_an_emergency_route_lifts_the_limits_and_says_so():
     route = {"name": "all", "match": ["911"], "trunks": ["a", "b", "c", "d"], "emergency": True}
     compiled = compile_model(trunks, [route])
     assert compiled["routes"][0]["max_attempts"] == 4
-    assert compiled["warnings"] == [
+    assert compiled["notes"] == [
         "route 'all': the last trunk may be asked only after 60 seconds (a 2 x 10 + b 2 x 10 + c 2 x 10), "
         "more than max_post_dial_delay 40; an emergency route may"
     ]
@@ -629,7 +629,7 @@ def test_an_engine_without_a_bound_for_100_has_the_one_for_ringing():
     compiled = compile_model([trunk("acme", 2)], [{"name": "all", "match": ["_X."], "trunks": ["acme"]}], capabilities=EXAMPLE, policy={"ring_timeout": 15})
     bounds = compiled["routes"][0]["attempts"][0]["bounds"]
     assert bounds["progress"] == {"asked": 10, "effective": 15, "latest": 15} and bounds["silence"]["effective"] == 4
-    assert [w for w in compiled["warnings"] if "no_progress_timeout" in w] == [
+    assert [w for w in compiled["notes"] if "no_progress_timeout" in w] == [
         "examplepbx does not offer a bound of its own for a carrier that says 100 and no more (no_progress_timeout) yet: ring_timeout bounds it"
     ]
     routes = [{"name": "all", "match": ["_X."], "trunks": ["acme", "beta"]}]
@@ -670,7 +670,7 @@ def test_all_that_is_wrong_is_said_at_once():
 
 
 def warnings_of(*trunks, routes=None):
-    return compile_model(trunks, routes or [{"name": "all", "match": ["_X."], "trunks": [item["name"] for item in trunks]}])["warnings"]
+    return compile_model(trunks, routes or [{"name": "all", "match": ["_X."], "trunks": [item["name"] for item in trunks]}])["notes"]
 
 
 @pytest.mark.parametrize(
@@ -728,7 +728,7 @@ def test_each_source_address_belongs_to_one_trunk():
         "b": ["198.18.2.0/32", "198.18.2.2/31", "198.18.4.7/32"],
         "c": ["198.18.2.4/30", "198.18.2.8/29", "198.18.2.16/28", "198.18.2.32/27", "198.18.2.64/26", "198.18.2.128/25", "198.18.3.1/32"],
     }
-    assert compiled["warnings"] == [
+    assert compiled["notes"] == [
         "trunks 'a' and 'b' both receive calls from 198.18.1.1/32, 198.18.2.1/32: those calls count as 'a'",
         "trunks 'a' and 'c' both receive calls from 198.18.2.1/32: those calls count as 'a'",
         "trunks 'b' and 'c' both receive calls from 198.18.2.0/32, 198.18.2.2/31: those calls count as 'b'",
