@@ -70,4 +70,3 @@ def test_what_a_carrier_gives_as_its_reason(healthy, untouched, lab: Lab, engine
         record = engine.records()[-1]
         assert [(a["code"], a["next"]) for a in record["attempts"]] == [(503, "next_target"), (200, "final")]
         assert record["attempts"][0]["reason"] and all(c.isalnum() or c in " .," for c in record["attempts"][0]["reason"])
-

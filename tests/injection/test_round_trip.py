@@ -101,7 +101,8 @@ def batches():
     """Trunks that the compiler accepts, in batches; strings of each field were accepted, and others refused."""
     tried = []
 
-    @settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate], database=None)
+    # the same strings in each run: what fails today failed yesterday; another number of examples looks elsewhere
+    @settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate], database=None, derandomize=True)
     @given(st.sampled_from(FIELDS), STRING)
     def draw(field, text):
         item = trunk(f"t{len(tried)}", field, text)
@@ -134,7 +135,8 @@ def comes_back_unchanged(kept):
         for name, item in expected.items()
     }
     assert seen["registrations"] == {
-        name: {"ClientUri": f"sip:{item['username']}@{item.get('domain', '127.0.0.1')}", "ContactUser": item["username"]} for name, item in expected.items()
+        name: {"ClientUri": f"sip:{item['username']}@{item.get('domain', '127.0.0.1').removesuffix('.')}", "ContactUser": item["username"]}
+        for name, item in expected.items()
     }
     assert seen["endpoints"] == {
         f"{name}.1": {"from_user": item.get("from_user", ""), "context": item.get("inbound_context", "siptrunk-inbound")} for name, item in expected.items()
