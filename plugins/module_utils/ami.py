@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The Asterisk Manager Interface (AMI): an incremental parser, and a blocking client on top of it.
 
-``Parser`` is pure: bytes in, ``Message`` objects out. ``AmiClient`` adds the socket, the login and the matching of
-answers to questions by ActionID. Every wait has a deadline on the monotonic clock.
+``Parser`` is pure: bytes in, ``Message`` objects out. ``AmiClient`` is a ``session.Session``, and adds the login and the
+matching of answers to questions by ActionID.
 
 Secrets stay out of every message, repr and exception: a ``Message`` never prints the values it holds, because the
 answer to some actions (``PJSIPShowRegistrationsOutbound``, ``PJSIPShowAuths``) carries passwords in clear.
@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
-import time
-from collections import deque
-from contextlib import contextmanager
 from itertools import count
+
+from ansible_collections.siptrunk.failover.plugins.module_utils import session
+from ansible_collections.siptrunk.failover.plugins.module_utils.session import Deadline, decoded, encoded
 
 BANNER = b"Asterisk Call Manager/"
 
@@ -43,31 +42,31 @@ _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _LOGOFF_PATIENCE = 1.0
 
 
-class AmiError(Exception):
+class AmiError(session.SessionError):
     """Base of everything this module raises. The text is fit for an operator, and holds no secret."""
 
 
-class AmiFieldError(AmiError, ValueError):
+class AmiFieldError(AmiError, session.FieldError):
     """An action that must not be sent: a line break in a field, or more than Asterisk takes."""
 
 
-class AmiRefused(AmiError):
+class AmiRefused(AmiError, session.Refused):
     """Nobody accepts connections there: refused, no route, unknown host."""
 
 
-class AmiTimeout(AmiError):
+class AmiTimeout(AmiError, session.Timeout):
     """The peer did not answer in time."""
 
 
-class AmiProtocolError(AmiError):
+class AmiProtocolError(AmiError, session.ProtocolError):
     """The peer does not speak AMI, sent more than we hold, or closed the connection midway."""
 
 
-class AmiAuthError(AmiError):
+class AmiAuthError(AmiError, session.AuthError):
     """Asterisk refused the login."""
 
 
-class AmiActionError(AmiError):
+class AmiActionError(AmiError, session.ActionError):
     """Asterisk answered ``Response: Error``. ``action`` is what was asked, ``reason`` is Asterisk's own Message."""
 
     def __init__(self, action, reason):
@@ -129,9 +128,9 @@ class Parser:
             # Judged before its line end: other protocols may never send CRLF, and would look silent.
             greeting = lines[0] if lines else self._rest
             if not (greeting.startswith(BANNER) if lines else BANNER.startswith(greeting[:len(BANNER)])):
-                raise AmiProtocolError("not an Asterisk manager interface: it greets with %s" % ascii(_text(greeting[:40])))
+                raise AmiProtocolError("not an Asterisk manager interface: it greets with %s" % ascii(decoded(greeting[:40])))
             if lines:
-                self.banner = _text(lines.pop(0))
+                self.banner = decoded(lines.pop(0))
         if len(self._rest) > self._max_line:
             raise self._too_much("line", self._max_line)
         return [message for message in map(self._line, lines) if message is not None]
@@ -146,7 +145,7 @@ class Parser:
         self._size += len(line) + _LINE_OVERHEAD
         if self._size > self._max_message:
             raise self._too_much("message", self._max_message)
-        name, colon, value = _text(line).partition(":")
+        name, colon, value = decoded(line).partition(":")
         # One blank separates name and value; a second is the value's own, such as the indent of an Output line.
         value = (value[1:] if value.startswith(" ") else value).rstrip("\r\n")
         self._fields.append((name.strip(), value) if colon else ("", name))
@@ -155,15 +154,6 @@ class Parser:
     @staticmethod
     def _too_much(what, limit):
         return AmiProtocolError("the peer sent a %s longer than %d bytes" % (what, limit))
-
-
-def _text(data):
-    return data.decode("utf-8", "replace")
-
-
-def _bytes(text):
-    # What came in as undecodable bytes (a secret from the command line) goes out as the same bytes.
-    return text.encode("utf-8", "surrogateescape")
 
 
 def encode_action(name, action_id, fields):
@@ -175,7 +165,7 @@ def encode_action(name, action_id, fields):
     lines = ["%s: %s" % line for line in _action_lines(name, action_id, fields)]
     if len(lines) > MAX_ACTION_LINES:
         raise AmiFieldError("action %s has %d lines; Asterisk takes at most %d" % (ascii(name), len(lines), MAX_ACTION_LINES))
-    return _bytes("\r\n".join(lines) + "\r\n\r\n")
+    return encoded("\r\n".join(lines) + "\r\n\r\n")
 
 
 def _action_lines(name, action_id, fields):
@@ -186,27 +176,12 @@ def _action_lines(name, action_id, fields):
             text = str(value)
             if any(mark in text for mark in "\r\n\0"):
                 raise AmiFieldError("field %s of a manager action holds a line break or NUL: it could smuggle in another action" % field)
-            if len(field) + 2 + len(_bytes(text)) > MAX_ACTION_LINE:
+            if len(field) + 2 + len(encoded(text)) > MAX_ACTION_LINE:
                 raise AmiFieldError("field %s of a manager action is too long: Asterisk takes lines of %d bytes" % (field, MAX_ACTION_LINE))
             yield field, text
 
 
-class _Deadline:
-    """A span of ``seconds`` that began when this was made."""
-
-    def __init__(self, seconds):
-        self.seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def arm(self, sock):
-        """Let the next operation on the socket last until the deadline at most. Errors: socket.timeout when it is over."""
-        left = self._end - time.monotonic()
-        if left <= 0:
-            raise socket.timeout
-        sock.settimeout(left)
-
-
-class AmiClient:
+class AmiClient(session.Session):
     """A manager session: ``with AmiClient(...) as client: client.action("Ping")``.
 
     host, port         where the manager interface listens
@@ -219,42 +194,27 @@ class AmiClient:
     belong to the next question. Not for use by several threads at once.
     """
 
+    _error = AmiError
+    _refused = AmiRefused
+    _timeout = AmiTimeout
+    _protocol_error = AmiProtocolError
+    _port_name = "the Asterisk manager interface"
+    _port_advice = "Check that Asterisk runs, and enabled, bindaddr and port in manager.conf"
+
     def __init__(self, host, port, username, secret, connect_timeout=5.0, answer_timeout=10.0, events="off"):
-        self.peer = ("[%s]:%d" if ":" in host else "%s:%d") % (host, port)
-        self.dropped_events = 0
-        self._address = (host, port)
+        super().__init__(host, port, connect_timeout, answer_timeout)
         self._username = username
         self._secret = secret
-        self._connect_timeout = connect_timeout
-        self._answer_timeout = answer_timeout
         self._event_classes = events
         self._ids = count(1)
-        self._socket = None
-        self._reset()
 
     def __repr__(self):
         return "<AmiClient %s as %s>" % (self.peer, self._username)
-
-    def __enter__(self):
-        self.connect()
-        return self
-
-    def __exit__(self, *exc_info):
-        self.logoff()
-
-    @property
-    def connected(self):
-        """False before ``connect``, and after an error has ended the session."""
-        return self._socket is not None
 
     @property
     def banner(self):
         """Asterisk's greeting, such as ``Asterisk Call Manager/11.0.0``, or None before it arrived."""
         return self._parser.banner
-
-    def fileno(self):
-        """The socket, for select(): events may also be waiting inside, so ask ``next_event`` until it has none."""
-        return self._socket.fileno() if self.connected else -1
 
     def connect(self):
         """Connect, check the banner and log in.
@@ -262,7 +222,7 @@ class AmiClient:
         Errors: AmiRefused, AmiTimeout, AmiProtocolError, AmiAuthError, and AmiActionError while Asterisk shuts down.
         """
         self.close()
-        deadline = _Deadline(self._connect_timeout)
+        deadline = Deadline(self._connect_timeout)
         try:
             self._socket = self._dial()
             while self._parser.banner is None:
@@ -276,26 +236,19 @@ class AmiClient:
         """Say goodbye and close; errors do not matter any more. Harmless when not connected."""
         try:
             if self.connected:
-                self._ask("Logoff", {}, _Deadline(_LOGOFF_PATIENCE))
+                self._ask("Logoff", {}, Deadline(_LOGOFF_PATIENCE))
         except AmiError:
             pass
         finally:
             self.close()
-
-    def close(self):
-        """Close without a word."""
-        if self.connected:
-            self._socket.close()
-        self._socket = None
-        self._reset()
 
     def action(self, name, /, **fields):
         """Send an action and return its response, a Message.
 
         Errors: AmiActionError when Asterisk refuses it, AmiFieldError, AmiTimeout, AmiProtocolError.
         """
-        with self._session():
-            return self._ask(name, fields, _Deadline(self._answer_timeout))[1]
+        with self._guarded():
+            return self._ask(name, fields, Deadline(self._answer_timeout))[1]
 
     def actions(self, name, field, values):
         """Send one action for each of ``values`` of ``field``, many at a time; return the responses in their order.
@@ -303,10 +256,10 @@ class AmiClient:
         A thousand questions cost a few round trips, and not a thousand. The answers must be single responses.
         Errors: as ``action``; AmiActionError when Asterisk refuses any of them.
         """
-        with self._session():
+        with self._guarded():
             answers, size = [], 0
             for start in range(0, len(values), _BATCH):
-                deadline = _Deadline(self._answer_timeout)
+                deadline = Deadline(self._answer_timeout)
                 asked = {self._next_id(): value for value in values[start:start + _BATCH]}
                 self._send(b"".join(encode_action(name, action_id, {field: value}) for action_id, value in asked.items()), deadline)
                 found = {}
@@ -326,8 +279,8 @@ class AmiClient:
         The event that completes the list is not among them.
         Errors: as ``action``; AmiActionError also when Asterisk cancels the list.
         """
-        with self._session():
-            deadline = _Deadline(self._answer_timeout)
+        with self._guarded():
+            deadline = Deadline(self._answer_timeout)
             action_id, response = self._ask(name, fields, deadline)
             if response.get("EventList").lower() != "start":
                 raise AmiProtocolError("Asterisk at %s did not answer %s with a list" % (self.peer, name))
@@ -354,12 +307,11 @@ class AmiClient:
         Events that arrived during an action were kept; ``dropped_events`` counts those that were too many.
         Errors: AmiProtocolError when the session ended.
         """
-        if self._events:
-            event = self._events.popleft()
-            self._events_size -= event.size
+        event = self._kept_event()
+        if event is not None:
             return event
-        deadline = _Deadline(timeout)
-        with self._session():
+        deadline = Deadline(timeout)
+        with self._guarded():
             try:
                 while True:
                     message = self._next(deadline, "an event")
@@ -368,34 +320,8 @@ class AmiClient:
             except AmiTimeout:
                 return None
 
-    def _reset(self):
-        self._parser = Parser()
-        self._inbox = deque()
-        self._events = deque()
-        self._events_size = 0
-
-    @contextmanager
-    def _session(self):
-        try:
-            yield
-        except (AmiActionError, AmiFieldError):
-            raise
-        except BaseException:
-            self.close()
-            raise
-
-    def _dial(self):
-        try:
-            return socket.create_connection(self._address, timeout=self._connect_timeout)
-        except socket.timeout:
-            raise AmiTimeout(
-                "%s accepted no connection within %g s: check host, port and firewall" % (self.peer, self._connect_timeout)
-            ) from None
-        except (OSError, UnicodeError) as exc:
-            raise AmiRefused(
-                "cannot connect to the Asterisk manager interface at %s: %s. Check that Asterisk runs, and enabled, bindaddr and port in"
-                " manager.conf" % (self.peer, _cause(exc))
-            ) from None
+    def _fresh(self):
+        return Parser(), MAX_QUEUE
 
     def _login(self, deadline):
         # No Username here: with it, Asterisk refuses the challenge of a user who is logged in already.
@@ -403,7 +329,7 @@ class AmiClient:
         if not challenge:
             raise AmiProtocolError("%s sent no challenge to log in with" % self.peer)
         # A digest that the protocol prescribes: without the flag, hosts in FIPS mode have no MD5.
-        key = hashlib.md5(_bytes(challenge + self._secret), usedforsecurity=False).hexdigest()
+        key = hashlib.md5(encoded(challenge + self._secret), usedforsecurity=False).hexdigest()
         try:
             self._ask("Login", {"AuthType": "MD5", "Username": self._username, "Key": key, "Events": self._event_classes}, deadline)
         except AmiActionError as exc:
@@ -434,46 +360,5 @@ class AmiClient:
         return message.get("ActionID"), message
 
     def _keep_event(self, message):
-        if "Event" not in message:
-            return
-        self._events.append(message)
-        self._events_size += message.size
-        while self._events_size > MAX_QUEUE:
-            self._events_size -= self._events.popleft().size
-            self.dropped_events += 1
-
-    def _send(self, data, deadline):
-        with self._wire(deadline, "read our question"):
-            self._socket.sendall(data)
-
-    def _next(self, deadline, awaited):
-        while not self._inbox:
-            self._receive(deadline, awaited)
-        return self._inbox.popleft()
-
-    def _receive(self, deadline, awaited):
-        with self._wire(deadline, "send %s" % awaited):
-            data = self._socket.recv(65536)
-        if not data:
-            raise AmiProtocolError("%s closed the connection and did not send %s" % (self.peer, awaited))
-        try:
-            self._inbox.extend(self._parser.feed(data))
-        except AmiProtocolError as exc:
-            raise AmiProtocolError("%s: %s" % (self.peer, exc)) from None
-
-    @contextmanager
-    def _wire(self, deadline, expected):
-        """One operation on the socket, its errors in our words."""
-        if not self.connected:
-            raise AmiError("not connected to %s" % self.peer)
-        try:
-            deadline.arm(self._socket)
-            yield
-        except socket.timeout:
-            raise AmiTimeout("%s did not %s within %g s" % (self.peer, expected, deadline.seconds)) from None
-        except OSError as exc:
-            raise AmiProtocolError("lost the connection to %s, which did not %s: %s" % (self.peer, expected, _cause(exc))) from None
-
-
-def _cause(exc):
-    return getattr(exc, "strerror", None) or exc
+        if "Event" in message:
+            super()._keep_event(message)

@@ -25,7 +25,7 @@ from harness import Lab, podman, wait_until
 
 REPO = Path(__file__).resolve().parents[3]
 MODEL = yaml.safe_load((REPO / "inventories/lab/group_vars/siptrunk_asterisk.yml").read_text(encoding="utf-8"))
-PROGRAMS = "/root/siptrunk-deployments"
+PROGRAMS = "~/siptrunk-deployments"
 RESTART = "systemctl restart asterisk; for i in $(seq 100); do asterisk -rx 'core waitfullybooted' >/dev/null && break; sleep 0.1; done"
 SECRETS = ('only"password', "sesame-of-gamma")
 LAB = Lab()
@@ -89,20 +89,20 @@ def play(variables, *options, **environment):
 @pytest.fixture(scope="session")
 def deployments():
     """The module with the arguments of each model, on the host. What Ansible leaves holds passwords: it is removed."""
-    shell(f"rm -rf /root/.ansible/tmp {PROGRAMS}; mkdir -m 700 {PROGRAMS}")
+    shell(f"rm -rf ~/.ansible/tmp {PROGRAMS}; mkdir -m 700 {PROGRAMS}")
     try:
         for name, change in (("usual", None), ("other", other)):
             succeeded, said = play(model(change), "--check", ANSIBLE_KEEP_REMOTE_FILES="1", ANSIBLE_PIPELINING="0")
             assert succeeded, said
             shell(
-                "sed 's/\"_ansible_check_mode\": true/\"_ansible_check_mode\": false/' /root/.ansible/tmp/*/AnsiballZ_asterisk_deploy.py"
-                f" > {PROGRAMS}/{name}.py; rm -rf /root/.ansible/tmp"
+                "sed 's/\"_ansible_check_mode\": true/\"_ansible_check_mode\": false/' ~/.ansible/tmp/*/AnsiballZ_asterisk_deploy.py"
+                f" > {PROGRAMS}/{name}.py; rm -rf ~/.ansible/tmp"
             )
         for name, script in REPLACED.items():
             shell(f"cd {PROGRAMS} && sed '{script}' usual.py > {name}.py && ! cmp -s usual.py {name}.py")
         yield
     finally:
-        shell(f"rm -rf {PROGRAMS} /root/.ansible/tmp")
+        shell(f"rm -rf {PROGRAMS} ~/.ansible/tmp")
 
 
 def deploy(name, check=False, user="root"):
