@@ -33,18 +33,12 @@ _value:
   elements: list
 """
 
-from collections import Counter
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.verdicts import compact
 
 
 def asterisk_verdicts(table):
-    """Pairs (extension, verdict): named outcomes, then per class its pattern and its exceptions."""
-    pairs = sorted((outcome, verdict) for outcome, verdict in table.items() if not outcome.isdigit())
-    for first in "3456":
-        codes = {code: verdict for code, verdict in table.items() if code.startswith(first) and code.isdigit()}
-        common = Counter(codes.values()).most_common(1)[0][0]
-        pairs.append((f"_{first}XX", common))
-        pairs.extend(sorted((code, verdict) for code, verdict in codes.items() if verdict != common))
-    return [list(pair) for pair in pairs]
+    """Pairs [extension, verdict]: named outcomes, then per class its pattern and its exceptions."""
+    return [[f"_{outcome}" if outcome.endswith("XX") else outcome, verdict] for outcome, verdict in compact(table)]
 
 
 class FilterModule:

@@ -65,6 +65,11 @@ routes:
   type: list
   elements: dict
   returned: success
+numbers:
+  description: The patterns of all routes, the most specific first, each with its regular expression and the name of its route.
+  type: list
+  elements: dict
+  returned: success
 verdicts:
   description: The verdict tables by name; each has every SIP code from 300 to 699 and the outcomes without a code.
   type: dict

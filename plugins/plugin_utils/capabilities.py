@@ -25,6 +25,7 @@ FEATURES = {
     "max_channels": "a limit of channels (max_channels)",
     "weights": "trunks that share one priority by weight",
     "emergency": "emergency routes",
+    "probe_timeout": "a time-out of its own for probes (probe.timeout)",
     "no_progress": "a bound of its own for a carrier that says 100 and no more (no_progress_timeout)",
 }
 

@@ -14,6 +14,7 @@ The plan is all an engine needs, without the passwords:
                 max_attempts, max_targets, cool_down, hunt_after_ringing,
                 attempts: [{trunk, target, bounds, verdicts}],
                 worst_post_dial_delay: {seconds, sum}}],
+  "numbers":  [{pattern, regex, route}],    of all routes, the most specific first
   "verdicts": {table name: {code or outcome: verdict}},
   "no_response_timeout": {asked, effective, latest},      one per host
   "notes": [str],
@@ -40,7 +41,7 @@ Question = tuple[str, str]
 """(name or name:port, transport) to be resolved as RFC 3263 says."""
 
 
-KEYS = ("trunks", "routes", "verdicts", "no_response_timeout", "notes")
+KEYS = ("trunks", "routes", "numbers", "verdicts", "no_response_timeout", "notes")
 """What a plan is made of."""
 
 
@@ -56,13 +57,14 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
     with all that is wrong.
     """
     capabilities = can.ANYTHING if capabilities is None else {**can.ANYTHING, **capabilities}
+    no_response_timeout = can.effective(capabilities, "no_response_timeout", model["policy"]["no_response_timeout"])
     problems: list[str] = []
     warnings: list[str] = []
     tables = _Tables()
 
     # by name, so that the order in which the user wrote them changes nothing, not even the names of tables
     settings = sorted(model["trunks"], key=lambda trunk: trunk["name"])
-    trunks = [_trunk(trunk, capabilities, answers, problems, warnings) for trunk in settings]
+    trunks = [_trunk(trunk, no_response_timeout["effective"], capabilities, answers, problems, warnings) for trunk in settings]
     by_name = {trunk["name"]: (trunk, given) for trunk, given in zip(trunks, settings, strict=True)}
     in_order = sorted(model["routes"], key=lambda route: route["name"])
     routes = [_route(route, by_name, model["policy"], capabilities, tables, problems, warnings) for route in in_order]
@@ -73,15 +75,19 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
         warnings.append(f"{lack.partition(';')[0]}: ring_timeout bounds it")
     warnings.extend(f"trunk '{name}' stands in no route: no call leaves through it" for name in unused)
     warnings.extend(_claim_inbound(trunks))
-    no_response_timeout = can.effective(capabilities, "no_response_timeout", model["policy"]["no_response_timeout"])
-    return dict(zip(KEYS, (trunks, routes, tables.by_name, no_response_timeout, warnings), strict=True))
+    return dict(zip(KEYS, (trunks, routes, _numbers(routes), tables.by_name, no_response_timeout, warnings), strict=True))
 
 
 # --- trunks ------------------------------------------------------------------------------
 
 
 def _trunk(
-    trunk: dict[str, Any], capabilities: dict[str, Any], answers: dict[Question, dict[str, Any]], problems: list[str], warnings: list[str]
+    trunk: dict[str, Any],
+    no_response_timeout: float,
+    capabilities: dict[str, Any],
+    answers: dict[Question, dict[str, Any]],
+    problems: list[str],
+    warnings: list[str],
 ) -> dict[str, Any]:
     where = f"trunk '{trunk['name']}'"
     if trunk["transport"] not in capabilities["transports"]:
@@ -107,7 +113,9 @@ def _trunk(
         "inbound": {"from": [*trunk["inbound_from"], *(target["address"] for target in targets)], "context": trunk["inbound_context"]},
         "probe": {
             "interval": can.effective(capabilities, "probe_interval", interval)["effective"] if interval else 0,
-            "timeout": can.effective(capabilities, "probe_timeout", trunk["probe"]["timeout"])["effective"],
+            "timeout": no_response_timeout
+            if can.missing(capabilities, "probe_timeout")
+            else can.effective(capabilities, "probe_timeout", trunk["probe"]["timeout"])["effective"],
             "alive_on": trunk["probe"]["alive_on"],
         },
         "targets": targets,
@@ -242,6 +250,12 @@ def _match(route: dict[str, Any]) -> list[dict[str, str]]:
     return [
         {"pattern": pattern, "regex": patterns.to_regex(patterns.parse(pattern))} for pattern in sorted(route["match"], key=patterns.specificity)
     ]
+
+
+def _numbers(routes: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The patterns of all routes in the order in which they are to be tried."""
+    numbers = [{**match, "route": route["name"]} for route in routes for match in route["match"]]
+    return sorted(numbers, key=lambda number: patterns.specificity(number["pattern"]))
 
 
 def _bounds(capabilities: dict[str, Any], chosen: Callable[[str], float], no_response: float) -> dict[str, dict[str, float]]:

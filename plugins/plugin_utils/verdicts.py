@@ -13,6 +13,8 @@ An outcome is a SIP status code from 300 to 699 (RFC 3261 section 21), or one of
 
 from __future__ import annotations
 
+from collections import Counter
+
 NEXT_TARGET = "next_target"
 NEXT_TRUNK = "next_trunk"
 FINAL = "final"
@@ -85,6 +87,17 @@ def parse_overrides(overrides: dict) -> tuple[dict[int | str, str], list[str]]:
                 f"verdicts key {text!r}: expected a SIP code from 300 to 699, a class such as 5xx, or one of {', '.join(OUTCOMES)}"
             )
     return {**classes, **single}, problems
+
+
+def compact(table: dict[str, str]) -> list[tuple[str, str]]:
+    """A table in few rows: named outcomes, then per class its commonest verdict ("4XX") and the codes that differ, which win."""
+    rows = sorted((outcome, verdict) for outcome, verdict in table.items() if not outcome.isdigit())
+    for first in "3456":
+        codes = {code: verdict for code, verdict in table.items() if code.startswith(first) and code.isdigit()}
+        common = Counter(codes.values()).most_common(1)[0][0]
+        rows.append((f"{first}XX", common))
+        rows.extend(sorted((code, verdict) for code, verdict in codes.items() if verdict != common))
+    return rows
 
 
 def _why(code: int) -> str:

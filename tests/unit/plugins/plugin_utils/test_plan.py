@@ -162,6 +162,10 @@ def test_two_trunks():
                 "worst_post_dial_delay": {"seconds": 20, "sum": "acme 2 x 10"},
             }
         ],
+        "numbers": [
+            {"pattern": "_1NXXNXXXXXX", "regex": "^1[2-9][0-9][0-9][2-9][0-9][0-9][0-9][0-9][0-9][0-9]$", "route": "nanp"},
+            {"pattern": "_911", "regex": "^911$", "route": "nanp"},
+        ],
         "verdicts": {"table-1": {str(outcome): verdict for outcome, verdict in verdicts.DEFAULTS.items()}},
         "no_response_timeout": bound(4, 6.4),
         "notes": [],
@@ -635,6 +639,26 @@ def test_an_engine_without_a_bound_for_100_has_the_one_for_ringing():
     routes = [{"name": "all", "match": ["_X."], "trunks": ["acme", "beta"]}]
     (problem,) = problems_of(trunks=[trunk("acme", 2), trunk("beta", 1)], routes=routes, capabilities=EXAMPLE)
     assert "lower ring_timeout or max_targets" in problem
+
+
+def test_an_engine_without_a_time_out_for_probes_has_the_bound_for_silence():
+    for features, seconds in (([], 6.4), (["probe_timeout"], 2)):
+        compiled = compile_model([trunk("acme", 2, probe={"timeout": 2})], [{"name": "all", "match": ["_X."], "trunks": ["acme"]}],
+                                 capabilities={**EXAMPLE, **FLOOR, "features": features})  # fmt: skip
+        assert compiled["trunks"][0]["probe"]["timeout"] == seconds
+
+
+def test_numbers_stand_in_the_order_in_which_they_are_tried():
+    """Of all routes: an engine that takes the first match finds what Asterisk finds."""
+    routes = [
+        {"name": name, "match": match, "trunks": ["acme"]}
+        for name, match in (("any", ["_X.", "_9!"]), ("hunting", ["_9XXXX"]), ("hurried", ["_95XXX"]), ("one", ["95123"]))
+    ]
+    compiled = compile_model([trunk("acme", 2)], routes)
+    assert [(n["pattern"], n["route"]) for n in compiled["numbers"]] == [
+        ("95123", "one"), ("_95XXX", "hurried"), ("_9XXXX", "hunting"), ("_9!", "any"), ("_X.", "any"),
+    ]  # fmt: skip
+    assert next(number["route"] for number in compiled["numbers"] if re.match(number["regex"], "95124")) == "hurried"
 
 
 def test_registering_at_each_target_is_a_feature_of_its_own():
