@@ -13,29 +13,35 @@ options:
   engine:
     description: The phone system to ask.
     type: str
-    choices: [asterisk]
+    choices: [asterisk, freeswitch]
     default: asterisk
   host:
-    description: Where its control port listens, seen from the managed host.
+    description:
+      - Where its control port listens, seen from the managed host.
+      - The event socket of FreeSWITCH takes the password in clear, so leave it on the loopback address.
     type: str
     default: 127.0.0.1
   port:
-    description: The control port.
+    description:
+      - The control port, which is the manager interface (AMI) of Asterisk and the event socket of FreeSWITCH.
+      - The default is V(5038) for O(engine=asterisk), and V(8021) for O(engine=freeswitch).
     type: int
-    default: 5038
   username:
-    description: The name of a section in C(manager.conf).
+    description:
+      - The name of a section in C(manager.conf). Required for O(engine=asterisk).
+      - The event socket of FreeSWITCH knows no users, so it is ignored there.
     type: str
-    required: true
   password:
     description:
-      - The secret of that section. It does not cross the wire, a digest of it does.
+      - The secret of that section; it does not cross the wire, a digest of it does. For FreeSWITCH the C(password) of
+        C(event_socket.conf.xml).
       - Give this or O(password_file).
     type: str
   password_file:
     description:
-      - A file on the managed host that holds the secret, so that it need not leave the host. The role
-        P(siptrunk.failover.asterisk#role) keeps one.
+      - A file on the managed host that holds the password in its first line, so that it need not leave the host. The roles
+        P(siptrunk.failover.asterisk#role) and C(siptrunk.failover.freeswitch) keep one, C(siptrunk/ami.secret) and
+        C(siptrunk/esl.secret) in the configuration directory of the phone system.
     type: path
   connect_timeout:
     description:

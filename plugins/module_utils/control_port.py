@@ -10,25 +10,30 @@ from __future__ import annotations
 
 import math
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami, esl
 
+PORTS = {"asterisk": 5038, "freeswitch": 8021}
 ARGUMENTS = {
-    "engine": {"type": "str", "choices": ["asterisk"], "default": "asterisk"},
+    "engine": {"type": "str", "choices": list(PORTS), "default": "asterisk"},
     "host": {"type": "str", "default": "127.0.0.1"},
-    "port": {"type": "int", "default": 5038},
-    "username": {"type": "str", "required": True},
+    "port": {"type": "int"},
+    "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},
     "password_file": {"type": "path", "no_log": False},
     "connect_timeout": {"type": "float", "default": 5},
 }
+NEEDS_USERNAME = [("engine", "asterisk", ["username"])]
 ONE_PASSWORD = [("password", "password_file")]
 
 # What an action needs besides the core of Asterisk.
 _ASTERISK_MODULES = {"PJSIPShowRegistrationsOutbound": "res_pjsip_outbound_registration"}
+# What has the commands that are not in the core of FreeSWITCH.
+_FREESWITCH_MODULES = {"sofia": "mod_sofia", "hash_dump": "mod_hash", "db": "mod_db", "limit_usage": "mod_commands", "strepoch": "mod_commands"}
+_NO_COMMAND = "Command not found!"
 
 
-def asterisk_client(module):
-    """An ``ami.AmiClient`` for the options of an AnsibleModule, not connected. A password from a file is hidden like the option.
+def client(module):
+    """A ``session.Session`` for the options of an AnsibleModule, not connected. A password from a file is hidden like the option.
 
     Errors: ValueError that names the option.
     """
@@ -36,18 +41,22 @@ def asterisk_client(module):
     password = params["password"]
     if params["password_file"]:
         password = read_password(params["password_file"])
+    needed = [("password_file" if params["password_file"] else "password", password)]
+    if params["engine"] == "asterisk":
+        needed.insert(0, ("username", params["username"]))
     # A null, from a variable that is empty, passes for a required option.
-    for option, value in (("username", params["username"]), ("password_file" if params["password_file"] else "password", password)):
+    for option, value in needed:
         if not value:
             raise ValueError("%s: must not be empty" % option)
     module.no_log_values.add(password)
-    if not 1 <= params["port"] <= 65535:
-        raise ValueError("port: %d is not a port, which is 1 to 65535" % params["port"])
+    port = PORTS[params["engine"]] if params["port"] is None else params["port"]
+    if not 1 <= port <= 65535:
+        raise ValueError("port: %d is not a port, which is 1 to 65535" % port)
     check_seconds(params, "connect_timeout", 0.01)
-    return ami.AmiClient(
-        params["host"], params["port"], params["username"], password,
-        connect_timeout=params["connect_timeout"], answer_timeout=params["connect_timeout"],
-    )
+    timeouts = {"connect_timeout": params["connect_timeout"], "answer_timeout": params["connect_timeout"]}
+    if params["engine"] == "freeswitch":
+        return esl.EslClient(params["host"], port, password, **timeouts)
+    return ami.AmiClient(params["host"], port, params["username"], password, **timeouts)
 
 
 def read_password(path):
@@ -66,8 +75,10 @@ def check_seconds(params, option, lowest):
 
 
 def explain(exc):
-    """The text of an AmiError, with the remedy where it is known."""
-    if not isinstance(exc, ami.AmiActionError):
-        return str(exc)
-    needed = _ASTERISK_MODULES.get(exc.action)
-    return "%s. The manager user needs write = reporting%s" % (exc, ", and Asterisk the module %s" % needed if needed else "")
+    """The text of a ``session.SessionError``, with the remedy where it is known."""
+    if isinstance(exc, ami.AmiActionError):
+        needed = _ASTERISK_MODULES.get(exc.action)
+        return "%s. The manager user needs write = reporting%s" % (exc, ", and Asterisk the module %s" % needed if needed else "")
+    if isinstance(exc, esl.EslActionError) and exc.reason.endswith(_NO_COMMAND) and exc.action in _FREESWITCH_MODULES:
+        return "%s FreeSWITCH needs the module %s" % (exc, _FREESWITCH_MODULES[exc.action])
+    return str(exc)

@@ -43,6 +43,7 @@ _EVENT_CLASS = re.compile(r"[A-Z][A-Z0-9_]*")
 _NO_REPLY = "-ERR no reply\n"
 _REFUSAL = re.compile(r"-(?:ERR|USAGE)\b:?\s*(?P<reason>.*)", re.DOTALL)
 _MAX_REASON = 300
+_MAX_SHOWN = 40
 
 
 class EslError(session.SessionError):
@@ -148,7 +149,7 @@ class Parser:
             # Judged before its line end: other protocols may never send two line feeds, and would look silent.
             greeting = bytes(self._rest[:len(_GREETING)])
             if not _GREETING.startswith(greeting):
-                raise EslProtocolError("not a FreeSWITCH event socket: it greets with %s" % ascii(decoded(bytes(self._rest[:40]))))
+                raise EslProtocolError("not a FreeSWITCH event socket: it greets with %s" % ascii(decoded(bytes(self._rest[:_MAX_SHOWN]))))
             self._greeted = greeting == _GREETING
         end = self._rest.find(b"\n\n", max(seen - blank - 1, 0))
         if (end if end >= 0 else len(self._rest)) > self._max_headers:
@@ -166,7 +167,7 @@ class Parser:
 
     def _body_length(self, value):
         if not _LENGTH.fullmatch(value):
-            raise EslProtocolError("the peer announces a body of %s bytes, which is no number" % ascii(value[:40]))
+            raise EslProtocolError("the peer announces a body of %s bytes, which is no number" % ascii(value[:_MAX_SHOWN]))
         if int(value) > self._max_body:
             raise EslProtocolError("the peer announces a body longer than %d bytes" % self._max_body)
         return int(value)
@@ -304,6 +305,10 @@ class EslClient(session.Session):
             except EslTimeout:
                 return None
 
+    def strange(self, command, text):
+        """The EslProtocolError for an answer that is not what the command is known to say."""
+        return EslProtocolError("FreeSWITCH at %s answers %s with %s" % (self.peer, command, ascii(text[:_MAX_SHOWN])))
+
     def _fresh(self):
         return Parser(), MAX_QUEUE
 
@@ -313,7 +318,7 @@ class EslClient(session.Session):
             raise EslAuthError(
                 "FreeSWITCH at %s refuses any connection from this host. Check apply-inbound-acl in event_socket.conf.xml" % self.peer)
         if greeting.kind != "auth/request":
-            raise EslProtocolError("%s: not a FreeSWITCH event socket: it greets with %s" % (self.peer, ascii(greeting.kind[:40])))
+            raise EslProtocolError("%s: not a FreeSWITCH event socket: it greets with %s" % (self.peer, ascii(greeting.kind[:_MAX_SHOWN])))
         self._send(login, deadline)
         reply = self._message(deadline, "the answer to the login")
         # What it says is not shown: a peer that is no FreeSWITCH might say the password.

@@ -12,7 +12,7 @@ A registration is a dict:
 ``state``       one of ``STATES``
 ``expires_in``  seconds until the engine registers again, an int; None when it plans to do no such thing, or does not tell
 
-Source: ``res/res_pjsip_outbound_registration.c`` of Asterisk 13 to 22.
+The readers of the engines are in ``registration_asterisk`` and ``registration_freeswitch``.
 """
 
 from __future__ import annotations
@@ -26,90 +26,19 @@ STOPPED = "stopped"
 UNKNOWN = "unknown"
 STATES = (REGISTERED, UNREGISTERED, REJECTED, STOPPED, UNKNOWN)
 
-# Asterisk since 13.5 says "Unregistered" for its states stopping and stopped; before, "Stopped".
-_ASTERISK_STATES = {
-    "registered": REGISTERED,
-    "unregistered": UNREGISTERED,
-    "rejected": REJECTED,
-    "stopping": STOPPED,
-    "stopped": STOPPED,
-}
-
-_STATUS = re.compile(r"\s*(?P<word>\w*)\s*(?:\(exp\. (?P<seconds>\d+)s\))?")
-_CLI_ROW = re.compile(r" ?(?P<name>[^/]+)/.*\s(?P<status>\w+\s+\(exp\. \d+s\))\s*")
 _URI_PASSWORD = re.compile(r"^(<?sips?:[^:@]*):[^@]*@", re.IGNORECASE)
 
 
-def registrations(events, expiries=None):
-    """Registrations, sorted by name, from the events that answer ``PJSIPShowRegistrationsOutbound``.
-
-    ``events``: objects with ``get(field, default)``. All but OutboundRegistrationDetail are passed over, above all
-    AuthDetail, which holds the carrier's password in clear.
-    ``expiries``: {name: seconds} from ``cli_expiries``; without it ``expires_in`` is None on real servers, because
-    Asterisk registers without pjsip's own timer, and so always reports ``NextReg: 0``.
-    """
-    found = [_registration(event, expiries or {}) for event in events if event.get("Event", "") == "OutboundRegistrationDetail"]
-    return sorted(found, key=lambda item: item["name"])
-
-
-def _registration(event, expiries):
-    name = event.get("ObjectName", "")
-    # There is no Status at all while Asterisk has the object but no client for it: it could not be applied.
-    state, expires_in = parse_status(event.get("Status", ""))
-    next_registration = event.get("NextReg", "")
-    if next_registration.isdigit() and int(next_registration) > 0:
-        expires_in = int(next_registration)
+def registration(name, server, user, state, expires_in):
+    """One registration. A password that was written into ``user`` is dropped."""
     return {
         "name": name,
         "trunk": name.partition(".")[0],
-        "server": event.get("ServerUri", ""),
-        "user": _URI_PASSWORD.sub(r"\1@", event.get("ClientUri", "")),
+        "server": server,
+        "user": _URI_PASSWORD.sub(r"\1@", user),
         "state": state,
-        "expires_in": expiries.get(name, expires_in),
+        "expires_in": expires_in,
     }
-
-
-def parse_status(text):
-    """(state, expires_in) from Asterisk's words: ``Registered``, ``Rejected (exp. 17s)``, ``Unregistered (exp. 6s ago)``.
-
-    A time in the past is no plan: expires_in is None.
-    """
-    match = _STATUS.match(text)
-    seconds = match.group("seconds")
-    return _ASTERISK_STATES.get(match.group("word").lower(), UNKNOWN), int(seconds) if seconds else None
-
-
-def cli_expiries(lines):
-    """{name: seconds} from the rows of ``pjsip show registrations`` (Asterisk 20 and later), those due in the future only.
-
-    This is the time of the next refresh or retry. A rejected registration that is not among them has been given up,
-    or is being tried at this moment. One that an operator stopped stays until the time that was planned before.
-    """
-    rows = (_CLI_ROW.fullmatch(line) for line in lines)
-    return {row.group("name"): parse_status(row.group("status"))[1] for row in rows if row}
-
-
-def asterisk_reader(client):
-    """A function that reads the registrations anew at each call, with an ``ami.AmiClient`` that it connects when needed.
-
-    The manager user needs ``write = reporting`` (or system). If it may also run commands (``write = command``),
-    ``expires_in`` is filled in; Asterisk is asked for that first, because it logs a refused action as a security event.
-    Errors: those of the client.
-    """
-    may_command = None
-
-    def read():
-        nonlocal may_command
-        if not client.connected:
-            client.connect()
-            may_command = None
-        if may_command is None:
-            may_command = "Command" in client.action("ListCommands")
-        events = client.action_list("PJSIPShowRegistrationsOutbound", wanted=("OutboundRegistrationDetail",))[1]
-        output = client.action("Command", Command="pjsip show registrations").all("Output") if may_command else ()
-        return registrations(events, cli_expiries(output))
-
-    return read
 
 
 def select(found, names=(), trunks=()):

@@ -9,10 +9,9 @@
 ``cooling``        {(address, port, transport): epoch second until which that target is passed over}
 ``drained``        {trunk name: {"by", "at", "why"}}, each a str or None
 ``channels``       {trunk name: legs up}
-``registrations``  as ``registration.registrations``
+``registrations``  as ``registration`` describes them
 
-Sources: of Asterisk 22 ``funcs/func_pjsip_aor.c``, ``funcs/func_pjsip_contact.c``, ``res/res_pjsip/pjsip_options.c``,
-``main/db.c``; of this collection the dialplan that the role asterisk writes, which sets and reads the same marks.
+The readers of the engines are in ``trunk_asterisk`` and ``trunk_freeswitch``.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ import json
 import os
 import re
 import time
-from collections import Counter
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami, registration
+from ansible_collections.siptrunk.failover.plugins.module_utils import registration
 
 ALIVE = "alive"
 DEAD = "dead"
@@ -34,15 +32,10 @@ PROBES = (ALIVE, DEAD, UNKNOWN, OFF)
 # Far more than the plan of a thousand trunks.
 MAX_PLAN = 16 * 1024 * 1024
 
-# ast_sip_contact_status_type; the others (Unknown, NonQualified, Removed, before 16 also Created) mean: not asked yet.
-_ASTERISK_STATUS = {"Reachable": ALIVE, "Unreachable": DEAD}
-# location.c permanent_uri_handler: the AOR's name and the MD5 of the contact's URI
-_CONTACT = re.compile(r"[a-z0-9.-]+@@[0-9a-f]{32}")
-_CHANNEL = re.compile(r"PJSIP/(?P<trunk>[a-z][a-z0-9-]*)\.[0-9]+-[0-9a-f]+")
-_DRAINED = "siptrunk_drained"
+# The family of the drain marks in Asterisk, their realm in FreeSWITCH.
+DRAINED = "siptrunk_drained"
 
 _SECONDS = re.compile(r"([0-9]{1,20})(?:\.[0-9]*)?")
-_MICROSECONDS = re.compile(r"[0-9]{1,15}")
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
 
 # What goes into questions to the engine is matched in full: a plan that was tampered with asks for nothing else.
@@ -87,8 +80,11 @@ _TRUNK_SHAPE = {
 _PLAN_SHAPE = {"trunks": [_TRUNK_SHAPE]}
 
 
-def read_plan(path):
-    """The trunks of the plan in a file. Errors: ValueError that names the file, and what is wrong in it."""
+def read_plan(path, engine):
+    """The trunks of the plan in a file, where the role of the engine has put it.
+
+    Errors: ValueError that names the file, and what is wrong in it.
+    """
     try:
         # Opening a pipe or a device might never end.
         if os.path.exists(path) and not os.path.isfile(path):
@@ -97,7 +93,7 @@ def read_plan(path):
             data = stream.read(MAX_PLAN + 1)
         return parse_plan(data)
     except FileNotFoundError:
-        raise ValueError("plan: %s does not exist; the role siptrunk.failover.asterisk writes the plan when it deploys" % path) from None
+        raise ValueError("plan: %s does not exist; the role siptrunk.failover.%s writes the plan when it deploys" % (path, engine)) from None
     except OSError as exc:
         raise ValueError("plan: %s" % exc) from None
     except ValueError as exc:
@@ -201,81 +197,10 @@ def _is_asked(target, seen):
     return target["id"] in seen["probes"] and target["probe"] != DEAD and target["cooling_until"] is None
 
 
-def asterisk_reader(client, trunks):
-    """A function that looks anew at each call, as ``look`` returns it, with an ``ami.AmiClient`` that it connects when needed.
-
-    ``trunks``: those of ``parse_plan`` to look at. The manager user needs ``write = reporting`` and no more: the actions that
-    list contacts and endpoints would need ``system``, and then tell passwords; ``Getvar`` tells the same through functions.
-    Errors: those of the client.
-    """
-    read_registrations = registration.asterisk_reader(client) if any(trunk["registrations"] for trunk in trunks) else list
-
-    def read():
-        found = read_registrations()
-        if not client.connected:
-            client.connect()
-        tree = client.action_list("DBGetTree", wanted=("DBGetTreeResponse",), Family=_DRAINED)[1]
-        channels = client.action_list("CoreShowChannels", wanted=("CoreShowChannel",))[1]
-        probes, cooling = _ask_targets(client, trunks)
-        return look(trunks, {
-            "probes": probes,
-            "cooling": cooling,
-            "drained": drains((entry.get("Key"), entry.get("Val")) for entry in tree),
-            "channels": count_channels(channel.get("Channel") for channel in channels),
-            "registrations": found,
-        })
-
-    return read
-
-
-def _ask_targets(client, trunks):
-    """({target id: (probe, rtt)}, {(address, port, transport): epoch second}), from two rounds of Getvar."""
-    ids = [target["id"] for trunk in trunks for target in trunk["targets"]]
-    marks = {
-        "GLOBAL(SIPTRUNK_COOL_%s_%d_%s)" % mark: mark
-        for mark in ((target["address"], target["port"], trunk["transport"]) for trunk in trunks for target in trunk["targets"])
-    }
-    endpoints = ["PJSIP_ENDPOINT(%s,aors)" % id_ for id_ in ids]
-    aors = ["PJSIP_AOR(%s,contact)" % id_ for id_ in ids]
-    # The engine's own clock judges its marks, as in the dialplan.
-    said = _getvars(client, ["EPOCH", *marks, *endpoints, *aors])
-    now = seconds(said["EPOCH"])
-    if now is None:
-        raise ami.AmiProtocolError("Asterisk at %s does not tell the time: EPOCH is %s" % (client.peer, ascii(said["EPOCH"][:40])))
-    until = {mark: seconds(said[variable]) for variable, mark in marks.items()}
-
-    present = {id_: _CONTACT.match(said[aor]) for id_, endpoint, aor in zip(ids, endpoints, aors) if said[endpoint] and said[aor]}
-    contacts = {id_: match.group() for id_, match in present.items() if match}
-    status = {id_: "PJSIP_CONTACT(%s,status)" % contact for id_, contact in contacts.items()}
-    rtt = {id_: "PJSIP_CONTACT(%s,rtt)" % contact for id_, contact in contacts.items()}
-    said = _getvars(client, [*status.values(), *rtt.values()])
-    probes = {id_: (UNKNOWN, None) for id_ in present}
-    probes.update({id_: (_ASTERISK_STATUS.get(said[status[id_]], UNKNOWN), milliseconds(said[rtt[id_]])) for id_ in contacts})
-    return probes, {mark: second for mark, second in until.items() if second is not None and second > now}
-
-
-def _getvars(client, variables):
-    return {variable: answer.get("Value") for variable, answer in zip(variables, client.actions("Getvar", "Variable", variables))}
-
-
 def seconds(text):
-    """Whole seconds as the dialplan writes them, an int, or None."""
+    """Whole seconds as a dialplan writes them, an int, or None."""
     match = _SECONDS.fullmatch(text)
     return int(match.group(1)) if match else None
-
-
-def milliseconds(text):
-    """The round trip that Asterisk tells in microseconds, a float; None for "N/A" and anything else."""
-    return int(text) / 1000 if _MICROSECONDS.fullmatch(text) else None
-
-
-def drains(entries):
-    """{trunk name: {"by", "at", "why"}} from (key, value) of AstDB, the key with its family as DBGetTree tells it.
-
-    DBGetTree compares with SQL's LIKE, to which "_" is any character and case does not matter: other families come along.
-    """
-    own = "/%s/" % _DRAINED
-    return {key[len(own):]: drain_mark(value) for key, value in entries if key.startswith(own)}
 
 
 def drain_mark(text):
@@ -287,8 +212,3 @@ def drain_mark(text):
     if not isinstance(mark, dict):
         return {"by": None, "at": None, "why": text}
     return {key: mark[key] if isinstance(mark.get(key), str) else None for key in ("by", "at", "why")}
-
-
-def count_channels(names):
-    """{trunk name: legs up}, a Counter, from the names of channels such as ``PJSIP/acme-east.1-0000001a``."""
-    return Counter(match.group("trunk") for match in map(_CHANNEL.fullmatch, names) if match)

@@ -17,6 +17,8 @@ description:
   - Asterisk is asked over its manager interface (AMI). The manager user needs C(write = reporting) and nothing else;
     with C(write = reporting,command) the module can also tell RV(registrations[].expires_in).
   - The passwords of the trunks, which Asterisk puts into its answer in clear, are dropped unread.
+  - FreeSWITCH is asked over its event socket for the gateways of the Sofia profile C(siptrunk) whose names end in C(.registration).
+    It is an error when that profile does not run.
 options:
   names:
     description:
@@ -35,13 +37,14 @@ options:
     description:
       - Wait until every selected registration is in this state. There is no wait when no registration exists.
       - While it waits, a phone system that is down, starting or stopping is tried again; a refused login is not.
-      - Asterisk since 13.5 reports a stopped registration as V(unregistered).
+      - Asterisk since 13.5 reports a stopped registration as V(unregistered), FreeSWITCH as V(stopped).
     type: str
     choices: [registered, unregistered, rejected, stopped, unknown]
   timeout:
     description:
       - Seconds to wait for O(state). An answer that is still outstanding then is waited for.
-      - Asterisk sends its first REGISTER at a random time up to 10 seconds after a start or reload (C(max_random_initial_delay)).
+      - Asterisk sends its first REGISTER at a random time up to 10 seconds after a start or reload (C(max_random_initial_delay)),
+        FreeSWITCH within 2 seconds.
     type: float
     default: 30
   interval:
@@ -67,6 +70,12 @@ EXAMPLES = r"""
   loop_control:
     label: "{{ item.name }}"
 
+- name: The same of FreeSWITCH
+  siptrunk.failover.registration_info:
+    engine: freeswitch
+    password_file: /etc/freeswitch/siptrunk/esl.secret
+  register: result
+
 - name: After a restart, wait until the trunks of one carrier are registered
   siptrunk.failover.registration_info:
     username: siptrunk
@@ -85,7 +94,7 @@ registrations:
   elements: dict
   contains:
     name:
-      description: The name of the registration in the phone system.
+      description: The name of the registration in the phone system. In FreeSWITCH the name of its gateway without C(.registration).
       type: str
       sample: acme-east
     trunk:
@@ -104,7 +113,9 @@ registrations:
       description:
         - V(registered) also when the carrier has gone silent since; that shows at the next refresh.
         - V(rejected) when the last attempt failed, silence included, whether or not there will be another.
-        - V(unregistered) before the first attempt, and after being stopped by the operator.
+        - V(unregistered) before the first attempt, and after being stopped by the operator. In FreeSWITCH also during a new attempt
+          after a failed one.
+        - V(stopped) when the operator stopped it (see O(state) for Asterisk).
         - V(unknown) when the phone system has no state for it, or one that this module does not know.
       type: str
       choices: [registered, unregistered, rejected, stopped, unknown]
@@ -114,6 +125,7 @@ registrations:
         - Seconds until the next refresh or attempt. Null when none is planned, when one is under way, and when the phone system does
           not tell (Asterisk before 20, or a manager user without C(write = command)).
         - After an operator stopped the registration, Asterisk goes on counting to the refresh that is off.
+        - FreeSWITCH tells it while the registration waits after a failed attempt, and at no other time.
       type: int
       sample: 47
 all_registered:
@@ -126,27 +138,32 @@ all_registered:
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami
 from ansible_collections.siptrunk.failover.plugins.module_utils import control_port
 from ansible_collections.siptrunk.failover.plugins.module_utils import registration
+from ansible_collections.siptrunk.failover.plugins.module_utils import registration_asterisk
+from ansible_collections.siptrunk.failover.plugins.module_utils import registration_freeswitch
+from ansible_collections.siptrunk.failover.plugins.module_utils import session
+
+READERS = {"asterisk": registration_asterisk.reader, "freeswitch": registration_freeswitch.reader}
 
 
 def wait_for(look, state, timeout, interval):
     """Look until every registration is in ``state``, or ``timeout`` seconds are over, at least once.
 
     Returns (registrations of the last look that worked, None when they are in that state or else what to tell the user).
-    Errors: AmiAuthError, AmiFieldError, and ValueError of ``look``.
+    Errors: AuthError, FieldError, and ValueError of ``look``.
     """
     deadline = time.monotonic() + timeout
     found, trouble = [], None
     while True:
         try:
             found, trouble = look(), None
-        except (ami.AmiAuthError, ami.AmiFieldError):
+        except (session.AuthError, session.FieldError):
             # Trying again would get this host banned, and the credentials no better.
             raise
-        except ami.AmiError as exc:
+        except session.SessionError as exc:
             # Measured while Asterisk starts: refused connections, then "Invalid/unknown command", then "Permission denied".
+            # While FreeSWITCH starts: refused connections. Then its profile may not run yet, or never where its port is taken.
             trouble = control_port.explain(exc)
         if trouble is None and all(item["state"] == state for item in found):
             return found, None
@@ -169,6 +186,7 @@ def main():
         },
         mutually_exclusive=control_port.ONE_PASSWORD,
         required_one_of=control_port.ONE_PASSWORD,
+        required_if=control_port.NEEDS_USERNAME,
         supports_check_mode=True,
     )
     params = module.params
@@ -181,10 +199,10 @@ def main():
         }
 
     try:
-        client = control_port.asterisk_client(module)
+        client = control_port.client(module)
         control_port.check_seconds(params, "timeout", 0)
         control_port.check_seconds(params, "interval", 0.01)
-        read = registration.asterisk_reader(client)
+        read = READERS[params["engine"]](client)
 
         def look():
             return registration.select(read(), params["names"], params["trunks"])
@@ -194,7 +212,7 @@ def main():
                 look, params["state"], params["timeout"], params["interval"])
         finally:
             client.logoff()
-    except ami.AmiError as exc:
+    except session.SessionError as exc:
         module.fail_json(msg=control_port.explain(exc))
     except ValueError as exc:
         module.fail_json(msg=str(exc))

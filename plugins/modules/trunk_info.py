@@ -16,13 +16,16 @@ description:
     its probes, the targets that cool down after a failure, the trunks that are drained or full.
   - Also tells whether the trunk is registered, and which targets of the plan the phone system does not have.
   - Asterisk is asked over its manager interface (AMI). The manager user needs C(write = reporting) and nothing else.
+  - FreeSWITCH is asked over its event socket. It needs the modules mod_sofia, mod_hash, mod_db and mod_commands.
   - A thousand targets take about half a second.
 options:
   plan:
     description:
-      - The plan on the managed host, where P(siptrunk.failover.asterisk#role) has put it. It says which trunks and targets there are.
+      - The plan on the managed host, where the role of the phone system has put it. It says which trunks and targets there are.
+      - The default is V(/etc/asterisk/siptrunk/plan.json) for O(engine=asterisk), and V(/etc/freeswitch/siptrunk/plan.json) for
+        O(engine=freeswitch). A FreeSWITCH that was built with a prefix has its configuration in C(etc/freeswitch) below that, such as
+        V(/usr/local/freeswitch/etc/freeswitch/siptrunk/plan.json), which then has to be given.
     type: path
-    default: /etc/asterisk/siptrunk/plan.json
   trunks:
     description:
       - Only the trunks with these names. One that is not in the plan is an error.
@@ -41,6 +44,13 @@ EXAMPLES = r"""
   siptrunk.failover.trunk_info:
     username: siptrunk
     password_file: /etc/asterisk/siptrunk/ami.secret
+  register: result
+
+- name: The same of FreeSWITCH
+  siptrunk.failover.trunk_info:
+    engine: freeswitch
+    password_file: /usr/local/freeswitch/etc/freeswitch/siptrunk/esl.secret
+    plan: /usr/local/freeswitch/etc/freeswitch/siptrunk/plan.json
   register: result
 
 - name: Say which targets are passed over, and why
@@ -104,7 +114,7 @@ trunks:
           description: When, or null.
           type: str
         why:
-          description: Why, or null. A mark that is no JSON is the reason as a whole.
+          description: Why, or null. A mark that is no JSON is the reason as a whole. FreeSWITCH tells the first 255 bytes of a mark.
           type: str
     channels:
       description: Legs up on the trunk now, in both directions, ringing ones included.
@@ -178,8 +188,10 @@ all_up:
   sample: true
 missing:
   description:
-    - Targets of the selected trunks that the phone system does not have (in Asterisk the endpoint, or its AOR). Its log says why.
-    - All of them, when PJSIP itself or the functions PJSIP_ENDPOINT, PJSIP_AOR and PJSIP_CONTACT are not loaded.
+    - Targets of the selected trunks that the phone system does not have (in Asterisk the endpoint, or its AOR; in FreeSWITCH the
+      gateway for its calls, or the one for its probes). Its log says why.
+    - All of them, when PJSIP itself or the functions PJSIP_ENDPOINT, PJSIP_AOR and PJSIP_CONTACT are not loaded in Asterisk, and
+      when the profile C(siptrunk) does not run in FreeSWITCH.
   returned: success
   type: list
   elements: str
@@ -187,30 +199,38 @@ missing:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami
 from ansible_collections.siptrunk.failover.plugins.module_utils import control_port
+from ansible_collections.siptrunk.failover.plugins.module_utils import session
 from ansible_collections.siptrunk.failover.plugins.module_utils import trunk
+from ansible_collections.siptrunk.failover.plugins.module_utils import trunk_asterisk
+from ansible_collections.siptrunk.failover.plugins.module_utils import trunk_freeswitch
+
+READERS = {"asterisk": trunk_asterisk.reader, "freeswitch": trunk_freeswitch.reader}
+PLANS = {"asterisk": "/etc/asterisk/siptrunk/plan.json", "freeswitch": "/etc/freeswitch/siptrunk/plan.json"}
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
             **control_port.ARGUMENTS,
-            "plan": {"type": "path", "default": "/etc/asterisk/siptrunk/plan.json"},
+            "plan": {"type": "path"},
             "trunks": {"type": "list", "elements": "str", "default": []},
         },
         mutually_exclusive=control_port.ONE_PASSWORD,
         required_one_of=control_port.ONE_PASSWORD,
+        required_if=control_port.NEEDS_USERNAME,
         supports_check_mode=True,
     )
+    engine = module.params["engine"]
     try:
-        client = control_port.asterisk_client(module)
-        selected = trunk.select(trunk.read_plan(module.params["plan"]), module.params["trunks"])
+        client = control_port.client(module)
+        plan = trunk.read_plan(module.params["plan"] or PLANS[engine], engine)
+        selected = trunk.select(plan, module.params["trunks"])
         try:
-            found = trunk.asterisk_reader(client, selected)()
+            found = READERS[engine](client, selected)()
         finally:
             client.logoff()
-    except ami.AmiError as exc:
+    except session.SessionError as exc:
         module.fail_json(msg=control_port.explain(exc))
     except ValueError as exc:
         module.fail_json(msg=str(exc))

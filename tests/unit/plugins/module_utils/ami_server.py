@@ -96,23 +96,6 @@ def captured_trunks():
     ] + [("Getvar %s" % answer.partition("Variable: ")[2].partition("\n")[0], answer) for answer in answers]
 
 
-def captured_plan():
-    """What ``trunk_info`` reads of the plan of that Asterisk."""
-
-    def trunk(name, ports, **differs):
-        targets = [{"id": "%s.%d" % (name, number), "host": "sip.%s.example" % name, "address": "127.0.0.1", "port": port}
-                   for number, port in enumerate(ports, start=1)]
-        return {"name": name, "carrier": None, "site": None, "transport": "udp", "max_channels": 0, "probe": {"interval": 10},
-                "targets": targets, "registrations": [], **differs}
-
-    return {"trunks": [
-        trunk("acme-east", [5070, 5071], carrier="acme", site="nyc1", max_channels=2, registrations=[{"name": "acme-east"}]),
-        trunk("beta", [5072], probe={"interval": 0}),
-        trunk("delta", [5071], registrations=[{"name": "delta"}]),
-        trunk("gone", [5070]),
-    ]}
-
-
 class ScriptedServer:
     """``with ScriptedServer(session, ...) as server``: the n-th connection plays the n-th session on ``server.port``.
 

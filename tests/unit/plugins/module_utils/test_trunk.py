@@ -10,19 +10,10 @@ import os
 
 import pytest
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami, trunk
-from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.ami_server import (
-    CLOSE, DENIED, LOGIN, SECRET, USER, ScriptedServer, captured_plan, captured_trunks, event_list, getvar,
-)
+from ansible_collections.siptrunk.failover.plugins.module_utils import trunk
+from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.plans import captured_plan, one_trunk
 
-HASH = "0123456789abcdef0123456789abcdef"
 MARK = ("127.0.0.1", 5070, "udp")
-
-
-def plan(**differs):
-    """The one trunk of a plan, ``a`` with the target ``a.1``, which does not register."""
-    return [{**captured_plan()["trunks"][3], "name": "a",
-             "targets": [{"id": "a.1", "host": "h.example", "address": "127.0.0.1", "port": 5070}], **differs}]
 
 
 def seen(**differs):
@@ -109,27 +100,27 @@ def test_a_plan_beyond_the_limit(monkeypatch, tmp_path):
     monkeypatch.setattr(trunk, "MAX_PLAN", 100)
     (tmp_path / "plan.json").write_bytes(b"0" * 1000)
     with pytest.raises(ValueError, match="longer than 100 bytes"):
-        trunk.read_plan(str(tmp_path / "plan.json"))
+        trunk.read_plan(str(tmp_path / "plan.json"), "asterisk")
 
 
 def test_read_plan(tmp_path):
     path = tmp_path / "plan.json"
-    with pytest.raises(ValueError, match=r"^plan: .*plan\.json does not exist; the role .* writes the plan"):
-        trunk.read_plan(str(path))
+    with pytest.raises(ValueError, match=r"^plan: .*plan\.json does not exist; the role siptrunk\.failover\.freeswitch writes the plan"):
+        trunk.read_plan(str(path), "freeswitch")
     path.write_text(json.dumps(captured_plan()), encoding="utf-8")
-    assert trunk.read_plan(str(path)) == captured_plan()["trunks"]
+    assert trunk.read_plan(str(path), "freeswitch") == captured_plan()["trunks"]
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"^plan: .*plan\.json: not JSON: .*; deploy again"):
-        trunk.read_plan(str(path))
+        trunk.read_plan(str(path), "freeswitch")
     with pytest.raises(ValueError, match=r"^plan: .*: not a regular file"):
-        trunk.read_plan(str(tmp_path))
+        trunk.read_plan(str(tmp_path), "asterisk")
     os.mkfifo(str(tmp_path / "pipe"))
     with pytest.raises(ValueError, match=r"^plan: .*: not a regular file"):
-        trunk.read_plan(str(tmp_path / "pipe"))
+        trunk.read_plan(str(tmp_path / "pipe"), "asterisk")
     with pytest.raises(ValueError, match=r"^plan: "):
-        trunk.read_plan(str(path / "below"))
+        trunk.read_plan(str(path / "below"), "asterisk")
     with pytest.raises(ValueError, match=r"^plan: "):
-        trunk.read_plan("plan\0.json")
+        trunk.read_plan("plan\0.json", "asterisk")
 
 
 def test_select():
@@ -145,11 +136,11 @@ def test_select():
 # How a trunk stands
 
 def stands(trunks=None, **differs):
-    return trunk.look(trunks or plan(), seen(**differs))["trunks"][0]
+    return trunk.look(trunks or one_trunk(), seen(**differs))["trunks"][0]
 
 
 def test_a_trunk_at_its_best():
-    assert trunk.look(plan(carrier="acme", site="nyc1"), seen()) == {"missing": [], "trunks": [{
+    assert trunk.look(one_trunk(carrier="acme", site="nyc1"), seen()) == {"missing": [], "trunks": [{
         "name": "a", "carrier": "acme", "site": "nyc1", "transport": "udp", "up": True, "drained": None,
         "channels": 0, "channels_limit": 0, "full": False, "registered": None, "registrations": [],
         "targets": [{"id": "a.1", "host": "h.example", "address": "127.0.0.1", "port": 5070,
@@ -170,31 +161,31 @@ def test_up_is_one_target_that_is_there_and_not_passed_over(differs, up):
 
 
 def test_a_mark_counts_for_its_own_transport():
-    assert stands(plan(transport="tcp"), cooling={MARK: 1795410000})["up"] is True
-    assert stands(plan(transport="tcp"), cooling={("127.0.0.1", 5070, "tcp"): 1795410000})["up"] is False
+    assert stands(one_trunk(transport="tcp"), cooling={MARK: 1795410000})["up"] is True
+    assert stands(one_trunk(transport="tcp"), cooling={("127.0.0.1", 5070, "tcp"): 1795410000})["up"] is False
 
 
 def test_one_target_of_several_is_enough_and_none_is_not():
-    targets = [{**plan()[0]["targets"][0], "id": "a.%d" % number, "port": 5069 + number} for number in (1, 2, 3)]
+    targets = [{**one_trunk()[0]["targets"][0], "id": "a.%d" % number, "port": 5069 + number} for number in (1, 2, 3)]
     probes = {"a.1": (trunk.DEAD, None), "a.2": (trunk.ALIVE, 1.0), "a.3": (trunk.ALIVE, 1.0)}
-    two_left = stands(plan(targets=targets), probes=probes, cooling={("127.0.0.1", 5071, "udp"): 1795410000})
+    two_left = stands(one_trunk(targets=targets), probes=probes, cooling={("127.0.0.1", 5071, "udp"): 1795410000})
     assert [bool(target["cooling_until"]) for target in two_left["targets"]] == [False, True, False] and two_left["up"] is True
     del probes["a.3"]
-    assert stands(plan(targets=targets), probes=probes, cooling={("127.0.0.1", 5071, "udp"): 1795410000})["up"] is False
-    assert stands(plan(targets=[]))["up"] is False
+    assert stands(one_trunk(targets=targets), probes=probes, cooling={("127.0.0.1", 5071, "udp"): 1795410000})["up"] is False
+    assert stands(one_trunk(targets=[]))["up"] is False
 
 
 def test_targets_that_the_engine_lacks_in_the_order_of_the_plan():
-    targets = [{**plan()[0]["targets"][0], "id": "a.%d" % number} for number in (2, 10, 1)]
-    found = trunk.look(plan(targets=targets), seen())
+    targets = [{**one_trunk()[0]["targets"][0], "id": "a.%d" % number} for number in (2, 10, 1)]
+    found = trunk.look(one_trunk(targets=targets), seen())
     assert found["missing"] == ["a.2", "a.10"]
     assert [target["probe"] for target in found["trunks"][0]["targets"]] == ["unknown", "unknown", "alive"]
 
 
 def test_a_trunk_that_is_not_probed_is_off_whatever_was_seen():
-    off = stands(plan(probe={"interval": 0}), probes={"a.1": (trunk.DEAD, 2.0)})
+    off = stands(one_trunk(probe={"interval": 0}), probes={"a.1": (trunk.DEAD, 2.0)})
     assert (off["targets"][0]["probe"], off["targets"][0]["rtt_ms"], off["up"]) == ("off", None, True)
-    assert stands(plan(probe={"interval": 0.5}))["targets"][0]["probe"] == "alive"
+    assert stands(one_trunk(probe={"interval": 0.5}))["targets"][0]["probe"] == "alive"
 
 
 @pytest.mark.parametrize("second, text", [
@@ -206,7 +197,7 @@ def test_cooling_until(second, text):
 
 @pytest.mark.parametrize("limit, channels, full", [(0, 0, False), (0, 99, False), (2, 1, False), (2, 2, True), (2, 3, True)])
 def test_full(limit, channels, full):
-    found = stands(plan(max_channels=limit), channels={"a": channels, "b": 100})
+    found = stands(one_trunk(max_channels=limit), channels={"a": channels, "b": 100})
     assert (found["channels"], found["channels_limit"], found["full"]) == (channels, limit, full)
 
 
@@ -222,18 +213,18 @@ def test_full(limit, channels, full):
     (["a"], [registered("a"), registered("a.9", "rejected")], True),
 ])
 def test_registered_is_every_registration_of_the_plan(planned, found, expected):
-    stood = stands(plan(registrations=[{"name": name} for name in planned]), registrations=[*found, registered("b")])
+    stood = stands(one_trunk(registrations=[{"name": name} for name in planned]), registrations=[*found, registered("b")])
     assert stood["registered"] is expected
     assert stood["registrations"] == found
 
 
 def test_sorted_by_name_and_drained_by_name():
-    trunks = [{**plan()[0], "name": name} for name in ("c", "a", "b")]
+    trunks = [{**one_trunk()[0], "name": name} for name in ("c", "a", "b")]
     found = trunk.look(trunks, seen(drained={"b": {"by": "ops"}, "x": {}}))["trunks"]
     assert [(item["name"], item["drained"]) for item in found] == [("a", None), ("b", {"by": "ops"}), ("c", None)]
 
 
-# What Asterisk says
+# What an engine says
 
 @pytest.mark.parametrize("text, expected", [
     ("17", 17), ("1795410530", 1795410530), ("1795410530.000000", 1795410530), ("9" * 20, int("9" * 20)),
@@ -242,13 +233,6 @@ def test_sorted_by_name_and_drained_by_name():
 ])
 def test_seconds(text, expected):
     assert trunk.seconds(text) == expected
-
-
-@pytest.mark.parametrize("text, expected", [
-    ("614", 0.614), ("12731", 12.731), ("0", 0.0), ("N/A", None), ("", None), ("-5", None), ("1.5", None), ("9" * 400, None), ("\u0661", None),
-])
-def test_milliseconds(text, expected):
-    assert trunk.milliseconds(text) == expected
 
 
 @pytest.mark.parametrize("text, expected", [
@@ -267,151 +251,8 @@ def test_drain_mark(text, expected):
     assert trunk.drain_mark(text) == dict(zip(("by", "at", "why"), expected))
 
 
-def test_drains_of_our_family_alone():
-    keys = ["/siptrunk_drained/a", "/siptrunkXdrained/b", "/SIPTRUNK_DRAINED/c", "/siptrunk_drained", "/x/siptrunk_drained/d", ""]
-    assert list(trunk.drains((key, "x") for key in keys)) == ["a"]
-
-
-def test_channels_of_trunks_alone():
-    assert trunk.count_channels([
-        "PJSIP/acme-east.1-0000001a", "PJSIP/acme-east.12-0000001b", "PJSIP/a.1-100000000",
-        "PJSIP/acme-east-0000001c", "PJSIP/acme-east.x-0000001d", "PJSIP/1000-0000001e", "Local/acme-east.1-0000001f", "PJSIP/acme-east.1-00000020<ZOMBIE>",
-        "SIP/acme-east.1-00000021", "xPJSIP/acme-east.1-00000022", "",
-    ]) == {"acme-east": 2, "a": 1}
-
-
-def test_a_real_asterisk():
-    with ScriptedServer(captured_trunks()) as server:
-        with ami.AmiClient("127.0.0.1", server.port, USER, SECRET) as client:
-            found = trunk.asterisk_reader(client, captured_plan()["trunks"])()
-    assert found["missing"] == ["gone.1"]
-    columns = ("name", "up", "drained", "channels", "full", "registered")
-    assert [tuple(item[column] for column in columns) for item in found["trunks"]] == [
-        ("acme-east", True, {"by": "ops", "at": "2026-11-23T04:00:00Z", "why": "maintenance"}, 2, True, True),
-        ("beta", True, {"by": None, "at": None, "why": "carrier asked"}, 1, False, None),
-        ("delta", False, None, 0, False, False),
-        ("gone", False, None, 0, False, None),
-    ]
-    columns = ("id", "probe", "rtt_ms", "cooling_until")
-    assert [tuple(target[column] for column in columns) for item in found["trunks"] for target in item["targets"]] == [
-        ("acme-east.1", "alive", 0.614, None),
-        ("acme-east.2", "dead", None, "2033-05-18T03:33:19Z"),
-        ("beta.1", "off", None, None),
-        ("delta.1", "dead", None, "2033-05-18T03:33:19Z"),
-        ("gone.1", "unknown", None, None),
-    ]
-    assert [item["name"] for item in found["trunks"][0]["registrations"]] == ["acme-east"]
-    assert {fields["Family"] for fields in server.received if fields["Action"] == "DBGetTree"} == {"siptrunk_drained"}
-
-
-NOW = 1795410530
-EPOCH = getvar("EPOCH", NOW)
-COOL = "GLOBAL(SIPTRUNK_COOL_127.0.0.1_5070_udp)"
-ENDPOINT = getvar("PJSIP_ENDPOINT(a.1,aors)", "a.1")
-AOR = getvar("PJSIP_AOR(a.1,contact)", "a.1@@%s" % HASH)
-LISTS = [("DBGetTree", event_list("DBGetTreeResponse")), ("CoreShowChannels", event_list("CoreShowChannel"))]
-
-
-def asked(*getvars, lists=tuple(LISTS), trunks=None):
-    """What a trunk without registrations is found to be by the answers to these Getvars."""
-    with ScriptedServer([*LOGIN, *lists, *getvars]) as server:
-        with ami.AmiClient("127.0.0.1", server.port, USER, SECRET) as client:
-            return trunk.asterisk_reader(client, trunks or plan())()
-
-
-def probed(status="Reachable", rtt="614"):
-    return [getvar("PJSIP_CONTACT(a.1@@%s,status)" % HASH, status), getvar("PJSIP_CONTACT(a.1@@%s,rtt)" % HASH, rtt)]
-
-
-@pytest.mark.parametrize("status, rtt, expected", [
-    ("Reachable", "614", ("alive", 0.614)),
-    ("Reachable", "soon", ("alive", None)),
-    ("Unreachable", "N/A", ("dead", None)),
-    ("NonQualified", "N/A", ("unknown", None)),
-    ("Unknown", "N/A", ("unknown", None)),
-    ("Created", "N/A", ("unknown", None)),
-    ("reachable", "1", ("unknown", 0.001)),
-    ("", "", ("unknown", None)),
-])
-def test_probe_of_asterisk(status, rtt, expected):
-    target = asked(EPOCH, getvar(COOL), ENDPOINT, AOR, *probed(status, rtt))["trunks"][0]["targets"][0]
-    assert (target["probe"], target["rtt_ms"]) == expected
-
-
-@pytest.mark.parametrize("mark, cooling", [
-    (NOW + 1, True), (NOW, False), (NOW - 1, False), ("%d.000000" % (NOW + 30), True), ("9" * 20, True), ("soon", False), ("", False), ("-1", False),
-])
-def test_a_mark_holds_until_its_second_by_asterisks_clock(mark, cooling):
-    found = asked(EPOCH, getvar(COOL, mark), ENDPOINT, AOR, *probed())["trunks"][0]
-    assert (found["targets"][0]["cooling_until"] is not None, found["up"]) == (cooling, not cooling)
-
-
-@pytest.mark.parametrize("endpoint, aor", [("", "a.1@@%s" % HASH), ("a.1", ""), ("", "")])
-def test_a_target_is_missing_without_its_endpoint_or_its_aor(endpoint, aor):
-    assert asked(EPOCH, getvar(COOL), getvar("PJSIP_ENDPOINT(a.1,aors)", endpoint), getvar("PJSIP_AOR(a.1,contact)", aor))["missing"] == ["a.1"]
-
-
-@pytest.mark.parametrize("contact", ["x", "a.1", "a.1@@%s" % HASH[1:], "a.1),SHELL(id)@@%s" % HASH, "?a.1@@%s" % HASH, "\x00\ufffd", "x" * 5000])
-def test_a_contact_that_is_none_is_not_asked_for(contact):
-    found = asked(EPOCH, getvar(COOL), ENDPOINT, getvar("PJSIP_AOR(a.1,contact)", contact))
-    assert found["missing"] == [] and found["trunks"][0]["targets"][0]["probe"] == "unknown"
-
-
-def test_the_first_of_several_contacts_counts():
-    two = getvar("PJSIP_AOR(a.1,contact)", "a.1@@%s,a.1@@%s" % (HASH, HASH[::-1]))
-    assert asked(EPOCH, getvar(COOL), ENDPOINT, two, *probed())["trunks"][0]["targets"][0]["probe"] == "alive"
-
-
-def test_an_address_that_two_trunks_share_is_asked_for_once():
-    trunks = plan() + plan(name="b", targets=[{**plan()[0]["targets"][0], "id": "b.1"}])
-    both = [getvar("PJSIP_ENDPOINT(a.1,aors)", "a.1"), getvar("PJSIP_ENDPOINT(b.1,aors)"), AOR, getvar("PJSIP_AOR(b.1,contact)")]
-    found = asked(EPOCH, getvar(COOL, NOW + 9), *both, *probed(), trunks=trunks)
-    assert [item["targets"][0]["cooling_until"] for item in found["trunks"]] == ["2026-11-23T05:08:59Z"] * 2
-
-
-def test_a_plan_without_trunks_asks_for_the_rest_all_the_same():
-    with ScriptedServer([*LOGIN, *LISTS, EPOCH]) as server:
-        with ami.AmiClient("127.0.0.1", server.port, USER, SECRET) as client:
-            assert trunk.asterisk_reader(client, [])() == {"trunks": [], "missing": []}
-
-
-@pytest.mark.parametrize("epoch", ["", "noon", "-1"])
-def test_asterisk_without_a_clock(epoch):
-    with pytest.raises(ami.AmiProtocolError, match="does not tell the time: EPOCH is '%s'" % epoch):
-        asked(getvar("EPOCH", epoch), getvar(COOL), ENDPOINT, AOR)
-
-
-@pytest.mark.parametrize("steps", [
-    [("DBGetTree", DENIED)],
-    [LISTS[0], ("CoreShowChannels", DENIED)],
-    [*LISTS, EPOCH, getvar(COOL), ("Getvar PJSIP_ENDPOINT(a.1,aors)", DENIED), AOR],
-])
-def test_what_asterisk_refuses_is_an_error(steps):
-    with pytest.raises(ami.AmiActionError, match="Permission denied"):
-        asked(lists=steps)
-
-
-def test_lists_with_entries_that_lack_their_fields():
-    tree = event_list("DBGetTreeResponse", "Key: /siptrunk_drained/a", "Val: x")
-    lists = [("DBGetTree", tree), ("CoreShowChannels", event_list("CoreShowChannel", "Exten: s"))]
-    found = asked(EPOCH, getvar(COOL), ENDPOINT, AOR, *probed(), lists=lists)["trunks"][0]
-    assert (found["drained"], found["channels"]) == ({"by": None, "at": None, "why": ""}, 0)
-
-
-def test_the_reader_connects_by_itself_and_again_after_a_loss():
-    first = [*LOGIN, ("DBGetTree", CLOSE)]
-    second = [*LOGIN, *LISTS, EPOCH, getvar(COOL), ENDPOINT, AOR, *probed()]
-    with ScriptedServer(first, second) as server:
-        client = ami.AmiClient("127.0.0.1", server.port, USER, SECRET)
-        read = trunk.asterisk_reader(client, plan())
-        with pytest.raises(ami.AmiProtocolError):
-            read()
-        assert read()["trunks"][0]["up"] is True
-        client.logoff()
-
-
 def test_look_leaves_what_it_was_given():
-    given = plan(registrations=[{"name": "a"}]), seen(registrations=[registered("a")])
+    given = one_trunk(registrations=[{"name": "a"}]), seen(registrations=[registered("a")])
     kept = copy.deepcopy(given)
     trunk.look(*given)
     assert given == kept

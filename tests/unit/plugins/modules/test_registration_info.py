@@ -12,8 +12,9 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import registration
+from ansible_collections.siptrunk.failover.plugins.module_utils import registration, registration_asterisk
 from ansible_collections.siptrunk.failover.plugins.modules import registration_info
+from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils import esl_server
 from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.ami_server import (
     CARRIER_PASSWORD, CHALLENGE, CLOSE, DENIED, LOGIN, SECRET, USER, ScriptedServer, captured_list, registration_list, then_close,
 )
@@ -32,13 +33,15 @@ def run(capsys):
     """run(port, check_mode=False, **options): the module's result. Neither password is ever in what it prints."""
 
     def run_module(port, check_mode=False, **options):
-        options = {"username": USER, "password": SECRET, "port": port, "interval": 0.02, **options}
+        ours = {"password": esl_server.PASSWORD} if options.get("engine") == "freeswitch" else {"username": USER, "password": SECRET}
+        options = {**ours, "port": port, "interval": 0.02, **options}
         with patch_module_args({**options, "_ansible_check_mode": check_mode}):
             with pytest.raises(SystemExit) as ended:
                 registration_info.main()
         output = capsys.readouterr()
         assert CARRIER_PASSWORD not in output.out + output.err
         assert SECRET not in output.out + output.err
+        assert esl_server.PASSWORD not in output.out + output.err
         result = json.loads(output.out)
         assert bool(ended.value.code) == result.get("failed", False)
         assert result.get("changed", False) is False
@@ -55,7 +58,7 @@ def test_documentation_fits_the_code():
     options = yaml.safe_load(registration_info.DOCUMENTATION)["options"]
     returned = yaml.safe_load(registration_info.RETURN)["registrations"]["contains"]
     assert options["state"]["choices"] == returned["state"]["choices"] == list(registration.STATES)
-    found = registration.registrations([{"Event": "OutboundRegistrationDetail"}])[0]
+    found = registration_asterisk.registrations([{"Event": "OutboundRegistrationDetail"}])[0]
     assert list(returned) == list(found)
     assert yaml.safe_load(registration_info.EXAMPLES)
 
@@ -175,7 +178,7 @@ def test_refused_port(run):
     ({"connect_timeout": "inf"}, "connect_timeout: inf is not"),
     ({"username": "x\r\n\r\nAction: Originate", "state": "registered"}, "field Username of a manager action holds a line break"),
     ({"state": "up"}, "value of state must be one of"),
-    ({"engine": "freeswitch"}, "value of engine must be one of"),
+    ({"engine": "kamailio"}, "value of engine must be one of"),
 ])
 def test_wrong_options(run, options, text):
     if "username" in options:
@@ -192,3 +195,72 @@ def test_wrong_options(run, options, text):
 def test_credentials_may_not_be_empty(run, option, value):
     result = run(5038, **{option: value})
     assert result["failed"] and result["msg"] == "%s: must not be empty" % option
+
+
+def test_a_user_name_is_what_asterisk_needs(capsys):
+    with patch_module_args({"password": SECRET}):
+        with pytest.raises(SystemExit):
+            registration_info.main()
+    assert json.loads(capsys.readouterr().out)["msg"] == "engine is asterisk but all of the following are missing: username"
+
+
+# FreeSWITCH
+
+def of_freeswitch(*looks):
+    """A session in which FreeSWITCH has these registrations, look by look: {name: its word for the state}."""
+    steps = [
+        step for states_ in looks
+        for step in (esl_server.RUNNING, esl_server.api(esl_server.STATUS, esl_server.gateways(
+            **{"%s__registration" % name: {"state": word, "status": "UP" if word == "REGED" else "DOWN"} for name, word in states_.items()})))
+    ]
+    return [*esl_server.LOGIN, *steps]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_looks_once_at_freeswitch(run, check_mode):
+    session_ = [*esl_server.LOGIN, esl_server.RUNNING, esl_server.api(esl_server.STATUS, esl_server.fixture("sofia_xmlstatus_gateway.txt"))]
+    with esl_server.ScriptedServer(session_) as server:
+        result = run(server.port, engine="freeswitch", check_mode=check_mode)
+    assert states(result) == {"acme-east": "registered", "delta": "rejected", "gamma.1": "rejected", "omega": "stopped"}
+    assert result["all_registered"] is False
+
+
+def test_freeswitch_knows_no_user_names(run):
+    with esl_server.ScriptedServer(of_freeswitch({"a": "REGED"})) as server:
+        assert run(server.port, engine="freeswitch", username="ignored")["all_registered"] is True
+
+
+def test_selection_of_freeswitch(run):
+    with esl_server.ScriptedServer(of_freeswitch({"a": "REGED", "b": "FAIL_WAIT"}), of_freeswitch({"a": "REGED"})) as server:
+        assert states(run(server.port, engine="freeswitch", trunks=["a"])) == {"a": "registered"}
+        result = run(server.port, engine="freeswitch", names=["zeta"])
+    assert result["failed"] and result["msg"] == "no outbound registration named: zeta. Those that exist: a"
+
+
+def test_waits_through_a_restart_of_freeswitch(run):
+    first = of_freeswitch({"a": "REGED", "b": "FAIL_WAIT"}) + [(esl_server.RUNNING[0], esl_server.then_close(esl_server.GOODBYE))]
+    loading = [*esl_server.LOGIN, *(esl_server.api(command, esl_server.NO_COMMAND % "sofia") for command in (
+        "sofia xmlstatus profile siptrunk", esl_server.STATUS)), esl_server.NOT_RUNNING, esl_server.api(esl_server.STATUS, esl_server.gateways())]
+    third = loading + of_freeswitch({"a": "TRYING", "b": "UNREGED"}, {"a": "REGED", "b": "REGED"})[1:]
+    with esl_server.ScriptedServer(first, third) as server:
+        result = run(server.port, engine="freeswitch", state="registered")
+    assert states(result) == {"a": "registered", "b": "registered"} and result["all_registered"] is True
+
+
+def test_a_refused_login_to_freeswitch_is_not_tried_again(run):
+    with esl_server.ScriptedServer(esl_server.REFUSED) as server:
+        result = run(server.port, engine="freeswitch", state="registered", timeout=30)
+    assert result["failed"] and "refused the login. Check password in event_socket.conf.xml" in result["msg"]
+
+
+def test_a_profile_that_does_not_run(run):
+    with esl_server.ScriptedServer([*esl_server.LOGIN, esl_server.NOT_RUNNING, esl_server.api(esl_server.STATUS, esl_server.gateways())]) as server:
+        result = run(server.port, engine="freeswitch")
+    assert result["failed"] and result["msg"] == "FreeSWITCH refused the command sofia: the profile siptrunk does not run"
+
+
+def test_refused_port_of_freeswitch(run):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        result = run(unused.getsockname()[1], engine="freeswitch")
+    assert result["failed"] and "cannot connect to the FreeSWITCH event socket at 127.0.0.1:" in result["msg"]

@@ -13,9 +13,11 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import trunk
 from ansible_collections.siptrunk.failover.plugins.modules import trunk_info
+from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils import esl_server
 from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.ami_server import (
-    CARRIER_PASSWORD, CHALLENGE, DENIED, LOGIN, SECRET, USER, ScriptedServer, captured_plan, captured_trunks, event_list, getvar, then_close,
+    CARRIER_PASSWORD, CHALLENGE, DENIED, LOGIN, SECRET, USER, ScriptedServer, captured_trunks, event_list, getvar, then_close,
 )
+from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.plans import captured_plan
 
 ASKED = [("DBGetTree", event_list("DBGetTreeResponse")), ("CoreShowChannels", event_list("CoreShowChannel")), getvar("EPOCH", 1795410530)]
 BETA = [
@@ -40,13 +42,18 @@ def run(capsys, plan):
     """run(port, check_mode=False, **options): the module's result. Neither password is ever in what it prints."""
 
     def run_module(port, check_mode=False, **options):
-        options = {"username": USER, "port": port, "plan": str(plan), **({} if "password_file" in options else {"password": SECRET}), **options}
+        is_freeswitch = options.get("engine") == "freeswitch"
+        ours = {} if is_freeswitch else {"username": USER}
+        if "password_file" not in options:
+            ours["password"] = esl_server.PASSWORD if is_freeswitch else SECRET
+        options = {**ours, "port": port, "plan": str(plan), **options}
         with patch_module_args({**options, "_ansible_check_mode": check_mode}):
             with pytest.raises(SystemExit) as ended:
                 trunk_info.main()
         output = capsys.readouterr()
         assert CARRIER_PASSWORD not in output.out + output.err
         assert SECRET not in output.out + output.err
+        assert esl_server.PASSWORD not in output.out + output.err
         result = json.loads(output.out)
         assert bool(ended.value.code) == result.get("failed", False)
         assert result.get("changed", False) is False
@@ -152,8 +159,52 @@ def test_refused_port(run):
     ({"username": ""}, "username: must not be empty"),
     ({"password_file": "x", "password": "both-of-them"}, "mutually exclusive"),
     ({"password": None}, "password: must not be empty"),
-    ({"engine": "freeswitch"}, "value of engine must be one of"),
+    ({"engine": "kamailio"}, "value of engine must be one of"),
 ])
 def test_wrong_options(run, options, text):
     result = run(**{"port": 5038, **options})
     assert result["failed"] and text in result["msg"]
+
+
+# FreeSWITCH
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_all_trunks_of_freeswitch(run, plan, check_mode):
+    plan.write_text(json.dumps(captured_plan("127.0.0.42")), encoding="utf-8")
+    with esl_server.ScriptedServer(esl_server.captured_trunks()) as server:
+        result = run(server.port, engine="freeswitch", check_mode=check_mode)
+    assert [(item["name"], item["up"], item["registered"]) for item in result["trunks"]] == [
+        ("acme-east", True, True), ("beta", True, None), ("delta", False, False), ("gone", False, None)]
+    assert (result["all_up"], result["missing"]) == (False, ["gone.1"])
+
+
+def test_a_selection_and_a_password_on_the_host_of_freeswitch(run, tmp_path):
+    (tmp_path / "secret").write_text("%s\n" % esl_server.PASSWORD, encoding="utf-8")
+    with esl_server.ScriptedServer([*esl_server.LOGIN, *esl_server.look(["beta"], esl_server.gateways(beta__1={}))]) as server:
+        result = run(server.port, engine="freeswitch", trunks=["beta"], password_file=str(tmp_path / "secret"))
+    assert [item["name"] for item in result["trunks"]] == ["beta"]
+    assert (result["all_up"], result["missing"]) == (True, [])
+
+
+@pytest.mark.parametrize("engine", ["asterisk", "freeswitch"])
+def test_each_engine_has_its_plan(run, engine):
+    result = run(5038, host="192.0.2.1", engine=engine, plan=None)
+    assert result["failed"] and result["msg"] == (
+        "plan: /etc/%s/siptrunk/plan.json does not exist; the role siptrunk.failover.%s writes the plan when it deploys" % (engine, engine))
+
+
+@pytest.mark.parametrize("command, module", [
+    ("sofia xmlstatus gateway", "mod_sofia"), ("hash_dump db siptrunk_cool", "mod_hash"), ("db list/siptrunk_drained", "mod_db"),
+])
+def test_what_freeswitch_lacks_is_named(run, command, module):
+    steps = [esl_server.api(command, esl_server.NO_COMMAND % command.split()[0]) if step[0] == "api %s" % command else step
+             for step in esl_server.look(["beta"])]
+    with esl_server.ScriptedServer([*esl_server.LOGIN, *steps]) as server:
+        result = run(server.port, engine="freeswitch", trunks=["beta"])
+    assert result["failed"] and result["msg"].endswith("Command not found! FreeSWITCH needs the module %s" % module)
+
+
+def test_refused_login_to_freeswitch(run):
+    with esl_server.ScriptedServer(esl_server.REFUSED) as server:
+        result = run(server.port, engine="freeswitch")
+    assert result["failed"] and "refused the login" in result["msg"]

@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the trunks of the plan stand in FreeSWITCH, as ``trunk`` describes them.
+
+A target has a gateway of its own name for its calls, and where it is probed another with ``.probe``.
+
+Sources: of FreeSWITCH 1.10.12 ``sofia.c`` (``sofia_handle_sip_r_options``), ``mod_hash.c``, ``mod_db.c``; of this collection the
+dialplan that the role freeswitch writes, which sets and reads the same marks.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible_collections.siptrunk.failover.plugins.module_utils import registration_freeswitch, sofia, trunk
+from ansible_collections.siptrunk.failover.plugins.module_utils.session import encoded
+
+_PROBE = "%s.probe"
+_EPOCH = "strepoch"
+_COOLING = "hash_dump db siptrunk_cool"
+_DRAINED = "db list/%s" % trunk.DRAINED
+_WHY_DRAINED = "db select/%s/%%s" % trunk.DRAINED
+_CHANNELS = "limit_usage hash siptrunk %s"
+
+# hash_dump also tells the realms whose names only contain ours.
+_COOL = re.compile(
+    r"^D/siptrunk_cool_(?P<address>[0-9A-Fa-f.:]{2,45})_(?P<port>[0-9]{1,5})_(?P<transport>udp|tcp|tls)/(?P<until>[0-9.]+)$", re.MULTILINE)
+_COUNT = re.compile(r"[0-9]{1,9}")
+_MILLISECONDS = re.compile(r"[0-9]{1,9}\.[0-9]+")
+
+# mod_db cuts what it tells to its buffers: the keys of a realm to 4096 bytes with two for the end, a value to 256 with one.
+_LONGEST_LIST = 4094
+_LONGEST_VALUE = 255
+
+
+def reader(client, trunks):
+    """A function that looks anew at each call, as ``trunk.look`` returns it, with an ``esl.EslClient`` that it connects when needed.
+
+    ``trunks``: those of ``trunk.parse_plan`` to look at.
+    Errors: those of the client.
+    """
+    names = [item["name"] for item in trunks]
+    has_registrations = any(item["registrations"] for item in trunks)
+
+    def read():
+        if not client.connected:
+            client.connect()
+        epoch, status, cooling, listed, *usage = client.apis([_EPOCH, sofia.STATUS, _COOLING, _DRAINED, *(_CHANNELS % name for name in names)])
+        # The engine's own clock judges its marks, as in the dialplan.
+        now = trunk.seconds(epoch)
+        if now is None:
+            raise client.strange(_EPOCH, epoch)
+        gateways = sofia.read_gateways(client, status)
+        drained = drained_names(listed, names)
+        return trunk.look(trunks, {
+            "probes": probes(trunks, gateways),
+            "cooling": {mark: until for mark, until in cool_marks(cooling).items() if until > now},
+            "drained": drains(zip(drained, client.apis([_WHY_DRAINED % name for name in drained]))),
+            "channels": {name: _count(client, _CHANNELS % name, text) for name, text in zip(names, usage)},
+            "registrations": registration_freeswitch.registrations(gateways) if has_registrations else [],
+        })
+
+    return read
+
+
+def probes(trunks, gateways):
+    """{target id: (probe, rtt in ms or None)} of the targets that have their gateways, from ``sofia.gateways``."""
+    found = {}
+    for item in trunks:
+        is_probed = item["probe"]["interval"] != 0
+        for target in item["targets"]:
+            probe = gateways.get(_PROBE % target["id"])
+            if target["id"] in gateways and (probe or not is_probed):
+                found[target["id"]] = _probe(probe) if is_probed else (trunk.UNKNOWN, None)
+    return found
+
+
+def _probe(gateway):
+    if gateway.get("status") == "DOWN":
+        return trunk.DEAD, None
+    # A gateway starts UP with a count of 0, and its first answer makes that 1.
+    if gateway.get("status") != "UP" or not _COUNT.fullmatch(gateway.get("pingcount", "")) or int(gateway["pingcount"]) == 0:
+        return trunk.UNKNOWN, None
+    rtt = gateway.get("pingtime", "")
+    return trunk.ALIVE, float(rtt) if _MILLISECONDS.fullmatch(rtt) else None
+
+
+def cool_marks(text):
+    """{(address, port, transport): epoch second} from the answer of ``hash_dump``, past ones included."""
+    marks = {(match.group("address"), int(match.group("port")), match.group("transport")): trunk.seconds(match.group("until"))
+             for match in _COOL.finditer(text)}
+    return {mark: until for mark, until in marks.items() if until is not None}
+
+
+def drained_names(listed, names):
+    """Those of the trunks' ``names`` that may be drained, in their order, from the answer of ``db list``."""
+    if len(encoded(listed)) >= _LONGEST_LIST:
+        return names
+    keys = set(listed.split(","))
+    return [name for name in names if name in keys]
+
+
+def drains(entries):
+    """{trunk name: {"by", "at", "why"}} from (name, value); one without a value is not drained."""
+    return {name: drain_mark(value) for name, value in entries if value}
+
+
+def drain_mark(text):
+    """As ``trunk.drain_mark``; what mod_db cut off in the midst of the last text is left out."""
+    mark = trunk.drain_mark(text)
+    if mark["why"] == text and len(encoded(text)) >= _LONGEST_VALUE:
+        whole = trunk.drain_mark(text + '"}')
+        return mark if whole["why"] == text + '"}' else whole
+    return mark
+
+
+def _count(client, command, text):
+    if not _COUNT.fullmatch(text):
+        raise client.strange(command, text)
+    return int(text)
