@@ -20,6 +20,11 @@ options:
     required: true
     type: list
     elements: str
+  each:
+    description:
+      - A list of the plan, such as V(routes). The template is rendered once for each entry, which it sees as C(item), and the result is a
+        dictionary of texts by file name - C(route.lua.j2) becomes C(route-nanp.lua) for the entry named C(nanp).
+    type: str
   values:
     description: What the template may use besides the plan.
     type: dict
@@ -34,9 +39,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: The texts.
+  description: The texts; with O(each), dictionaries of them.
   type: list
-  elements: str
+  elements: raw
 """
 
 from pathlib import Path
@@ -46,7 +51,7 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.plan import KEYS
-from ansible_collections.siptrunk.failover.plugins.plugin_utils.rendering import render
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.rendering import render, render_each
 
 
 class LookupModule(LookupBase):
@@ -58,13 +63,14 @@ class LookupModule(LookupBase):
         if compiled is None:
             raise AnsibleLookupError("there is no siptrunk_plan; include the role siptrunk.failover.plan before")
         plan = {key: compiled[key] for key in KEYS}  # Ansible adds others to a result
+        each, values = self.get_option("each"), self.get_option("values")
         found = []
         for term in terms:
             path = self.find_file_in_search_path(variables, "templates", term)
             if not path:
                 raise AnsibleLookupError(f"there is no template '{term}'")
             try:
-                found.append(render(Path(path), plan, self.get_option("values")))
+                found.append(render_each(Path(path), plan, values, each) if each else render(Path(path), plan, values))
             except jinja2.UndefinedError as error:
                 raise AnsibleLookupError(f"{term}: {error}") from error
         return found

@@ -21,6 +21,7 @@ import tempfile
 import time
 
 from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import read_sections
+from ansible_collections.siptrunk.failover.plugins.module_utils.host import apart, is_enabled, run, scratch, systemctl
 from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused
 
 RELOADS = {
@@ -47,21 +48,7 @@ _MODULES = (
 # Files of the operator's that the throwaway one must not see: they name modules, commands to run, databases, logs.
 _UNSEEN = ("asterisk.conf", "modules.conf", "logger.conf", "cli.conf", "sorcery.conf", "extconfig.conf", "http.conf", "cdr.conf", "cel.conf")
 _DIRECTORIES = "astvarlibdir astdbdir astkeydir astspooldir astlogdir astcachedir".split()
-# An empty network has no addresses: give it the host's own, on loopback, so that what binds here binds there.
-_NETWORK = 'ip link set lo up; for a in $1; do ip addr add "$a" dev lo; done; shift; exec "$@"'
 _TRY = "siptrunk-try-"
-
-
-def run(argv, timeout=30):
-    """(exit status, output) of a command; a time-out is status 124."""
-    environment = dict(os.environ, LC_ALL="C", PATH=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
-    try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout, env=environment, check=False)
-    except subprocess.TimeoutExpired:
-        return 124, "%s: no end within %d s" % (argv[0], timeout)
-    except OSError as error:
-        return 127, "%s: %s" % (argv[0], error.strerror)
-    return done.returncode, done.stdout.decode("utf-8", "replace")
 
 
 def declared(files):
@@ -125,7 +112,7 @@ class Asterisk:
     # --- what release.deploy asks for ---
 
     def tidy(self):
-        for left in glob.glob(os.path.join(_scratch(), _TRY + "*")):
+        for left in glob.glob(os.path.join(scratch(), _TRY + "*")):
             shutil.rmtree(left, ignore_errors=True)
         for left in re.findall(r"^(/\S*/%s\S+)" % _TRY, self.ask("logger show channels")[1], re.MULTILINE):
             self.ask("logger remove channel %s" % left)
@@ -146,7 +133,7 @@ class Asterisk:
             ]
         else:
             self._rehearsed = {name: lines for name, lines in found["dialplan"].items() if name in ours["context"]}
-        if to is None and self.service and run(["systemctl", "is-enabled", "--quiet", self.service])[0] != 0:
+        if to is None and self.service and not is_enabled(self.service):
             said.append("Enable %s." % self.service)
         return said
 
@@ -172,17 +159,17 @@ class Asterisk:
         version = self.version()
         if not version:
             return "not tried: there is no Asterisk on this host yet"
-        apart = self._apart()
-        if apart is None:
+        elsewhere = apart(self.user, self.group)
+        if elsewhere is None:
             return "not tried: this host allows no network namespace (unshare -n, unshare -rn); the live Asterisk alone judged"
         began = time.monotonic()
-        place = tempfile.mkdtemp(prefix=_TRY, dir=_scratch())
+        place = tempfile.mkdtemp(prefix=_TRY, dir=scratch())
         try:
             socket_path = os.path.join(place, "var", "asterisk.ctl")
             self._lay_out(place, files, includes)
             with open(os.path.join(place, "out"), "w+b") as out:
                 process = subprocess.Popen(
-                    [*apart, "asterisk", "-C", os.path.join(place, "etc", "asterisk.conf"), "-f", "-n"],
+                    [*elsewhere, "asterisk", "-C", os.path.join(place, "etc", "asterisk.conf"), "-f", "-n"],
                     stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=place, start_new_session=True,
                 )  # fmt: skip
                 try:
@@ -205,13 +192,13 @@ class Asterisk:
         if restart or not self.running():
             self._systemctl("restart" if restart else "start")
         else:
-            place = tempfile.mkdtemp(prefix=_TRY, dir=_scratch())
+            place = tempfile.mkdtemp(prefix=_TRY, dir=scratch())
             log = os.path.join(place, "log")
             os.chmod(place, 0o711)
             with open(log, "w", encoding="utf-8"):
                 os.chown(log, pwd.getpwnam(self.user).pw_uid, -1)
             self.ask("logger add channel %s warning,error" % log)
-        if self.service and run(["systemctl", "is-enabled", "--quiet", self.service])[0] != 0:
+        if self.service and not is_enabled(self.service):
             self._systemctl("enable")
         try:
             for name in names if log else ():
@@ -234,27 +221,10 @@ class Asterisk:
     # --- within ---
 
     def _systemctl(self, verb):
-        status, text = run(["systemctl", verb, self.service], self.timeout + 60)
-        if status != 0:
-            _status, journal = run(["journalctl", "--unit", self.service, "--lines", "10", "--no-pager", "--output", "cat"])
-            raise Refused("systemctl %s %s failed: %s\n%s" % (verb, self.service, text.strip(), journal.strip()))
+        systemctl(verb, self.service, self.timeout + 60)
         deadline = time.monotonic() + self.timeout
         while verb != "enable" and not self.running() and time.monotonic() < deadline:
             time.sleep(0.3)
-
-    def _apart(self):
-        """The command that runs another one as Asterisk's user in an empty network; None: this host has no way.
-
-        pdeathsig: the throwaway one never outlives a run that is killed.
-        """
-        as_user = ["setpriv", "--reuid", self.user, "--regid", self.group, "--init-groups", "--pdeathsig", "KILL"]
-        _status, text = run(["ip", "-o", "addr", "show", "scope", "global"])
-        addresses = " ".join(re.findall(r"inet6? ([^/\s]+)", text))
-        network = ["sh", "-c", _NETWORK, "sh", addresses]
-        for command in (["unshare", "-n", *network, *as_user], [*as_user, "unshare", "-rn", *network]):
-            if run([*command, "true"])[0] == 0:
-                return command
-        return None
 
     def _lay_out(self, place, files, includes):
         """The operator's configuration directory as links, with our files as they are to be, and folders of its own."""
@@ -327,7 +297,3 @@ def _transports(files):
     blocks = re.findall(r"^\[([^\]]+)\]\ntype = transport\n((?:.+\n)*)", files.get("pjsip.conf", ""), re.MULTILINE)
     return {name: re.findall(r"^(?:protocol|method|verify_|ca_|cert_|priv_).*", text, re.MULTILINE) for name, text in blocks}
 
-
-def _scratch():
-    """Where secrets that are only tried stay in memory."""
-    return "/run" if os.access("/run", os.W_OK) else tempfile.gettempdir()

@@ -31,6 +31,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import fcntl
+import html
 import json
 import os
 import re
@@ -39,7 +40,8 @@ import time
 
 HIDDEN = "********"
 _SECRET = re.compile(r"^(\s*[\w-]*(?:password|secret|md5_cred|token)[\w-]*\s*=>?\s*)(.+)$", re.IGNORECASE)
-_SECTION = re.compile(r"^\s*\[([^\]]+)\]")
+_SECTION = re.compile(r"^\s*(?:\[([^\]]+)\]|<\w+ name=\"([^\"]+)\")")
+_XML_SECRET = re.compile(r"^(\s*<param name=\"[\w-]*(?:password|secret|token)[\w-]*\" value=\")(.*)(\"/>)$", re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -338,9 +340,8 @@ def _values(name, text, private):
     """(section and key, value, line without the value) of each line; without a secret, value is None."""
     section, count = "", {}
     for line in text.splitlines():
-        head = _SECTION.match(line)
-        section = head.group(1) if head else section
-        found = _SECRET.match(line)
+        head, found = _SECTION.match(line), _XML_SECRET.match(line) or _SECRET.match(line)
+        section = head.group(1) or head.group(2) if head and not found else section
         key = "%s/%s" % (section, found.group(1).strip() if found else "")
         count[key] = count.get(key, 0) + 1
         if name in private:
@@ -356,7 +357,7 @@ def secrets_in(files, private=()):
         for name, text in files.items()
         for _key, value, _shown in _values(name, text, private)
         if value is not None and value.strip()
-        for form in (value.strip(), value.strip().replace("\\;", ";"))
+        for form in (value.strip(), value.strip().replace("\\;", ";"), html.unescape(value.strip()))
     }
 
 

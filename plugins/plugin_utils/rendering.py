@@ -40,3 +40,9 @@ def render(template: Path, plan: dict[str, Any], variables: dict[str, Any]) -> s
     return environment.get_template(template.name).render(
         {**variables, "siptrunk_plan": plan, "trunks": {trunk["name"]: trunk for trunk in plan["trunks"]}}
     )
+
+
+def render_each(template: Path, plan: dict[str, Any], variables: dict[str, Any], key: str) -> dict[str, str]:
+    """The texts of a template for each entry of a list of the plan, seen as `item`, by file name: route.lua.j2 gives route-NAME.lua."""
+    kind, ending = template.stem.split(".", 1)
+    return {f"{kind}-{item['name']}.{ending}": render(template, plan, {**variables, "item": item}) for item in plan[key]}

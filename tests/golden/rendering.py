@@ -19,15 +19,17 @@ from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, pl
 
 ROLES = Path(__file__).parents[2] / "roles"
 SPEC = yaml.safe_load((ROLES / "plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
-TEMPLATES = sorted(ROLES.glob("asterisk/templates/*.j2"))
+TEMPLATES = sorted(ROLES.glob("*/templates/*.j2"))
 # what the role learns from the host: an operator's files that clash with nothing
 HOST = {
     "asterisk": {
         "__asterisk_conf": {"clashes": [], "system": False, "manager_general": True, "manager_enabled": True},
         "__asterisk_ami_password": "golden",
         "__asterisk_major": "22",
-    }
+    },
+    "freeswitch": {"__freeswitch_prefix": "/usr", "__freeswitch_esl_password": "golden", "__freeswitch_address": "198.18.10.12"},
 }
+EACH = {"route.lua": "routes"}  # templates that are rendered once for each entry of a list of the plan
 
 
 @contextlib.contextmanager
@@ -55,17 +57,32 @@ def answers_of(case):
     return answers
 
 
+def without(trunk, paths):
+    """A trunk without what an engine does not offer, such as probe.alive_on."""
+    for path in paths:
+        key, inner = path.split(".")
+        trunk = {**trunk, key: {name: value for name, value in trunk.get(key, {}).items() if name != inner}}
+    return trunk
+
+
 def renderer(engine, case):
-    """A function from a template to its text, with the variables of the role at the time of its tasks, in Ansible's order of precedence."""
+    """A function from a template to {file name: text}, with the variables of the role at the time of its tasks, in Ansible's order of precedence."""
     loader = DataLoader()
     role = {
         name: value
         for part in ("defaults", "vars")
         for name, value in loader.load_from_file(str(ROLES / engine / part / "main.yml"), trusted_as_template=True).items()
     }
-    checked = model.read_model(SPEC, case["trunks"], case["routes"], case.get("policy", {}))
+    trunks = [without(trunk, case.get("refused_by", {}).get(engine, ())) for trunk in case["trunks"]]
+    checked = model.read_model(SPEC, trunks, case["routes"], case.get("policy", {}))
     available = {**role, **HOST[engine], **case.get("variables", {}).get(engine, {}), "siptrunk_trunks": case["trunks"]}
     capabilities = Templar(loader=loader, variables=available).template(role[f"__{engine}_capabilities"])
     compiled = available["siptrunk_plan"] = plan.compile_plan(checked, capabilities, answers_of(case))
     values = Templar(loader=loader, variables=available).template(role[f"__{engine}_rendering"])
-    return lambda template: rendering.render(template, compiled, values)
+
+    def render(template):
+        if template.stem in EACH:
+            return rendering.render_each(template, compiled, values, EACH[template.stem])
+        return {template.stem: rendering.render(template, compiled, values)}
+
+    return render

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 from rendering import HOST, SPEC, TEMPLATES, collection_plugins, renderer
 
+from ansible_collections.siptrunk.failover.plugins.filter import asterisk_value, freeswitch_value
+
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("cases/*/model.yml"))
-PLAN = next(template for template in TEMPLATES if template.stem == "plan.json")
 HEADER = "Written by Ansible (siptrunk.failover). Changes made here are lost."
 
 
@@ -36,21 +38,24 @@ def load(folder):
 @pytest.mark.parametrize("folder", CASES, ids=lambda path: path.name)
 def test_rendered(folder, template, update_golden):
     engine = template.parents[1].name
-    text = renderer(engine, load(folder))(template)
-    golden = folder / engine / template.stem
-    if update_golden:
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_text(text, encoding="utf-8")
-    assert text == golden.read_text(
-        encoding="utf-8"
-    ), f"{golden.relative_to(HERE)} differs; if that is meant, run pytest tests/golden --update-golden"
-    assert (HEADER in text.splitlines()[0] or template == PLAN) and text.endswith("\n")
+    for name, text in renderer(engine, load(folder))(template).items():
+        golden = folder / engine / name
+        if update_golden:
+            golden.parent.mkdir(exist_ok=True)
+            golden.write_text(text, encoding="utf-8")
+        assert text == golden.read_text(
+            encoding="utf-8"
+        ), f"{golden.relative_to(HERE)} differs; if that is meant, run pytest tests/golden --update-golden"
+        assert (HEADER in text.splitlines()[0] or name == "plan.json") and text.endswith("\n")
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda path: path.name)
 def test_nothing_stands_in_a_case_but_what_is_rendered(folder):
     engines = {template.parents[1].name for template in TEMPLATES}
-    expected = {"model.yml", *(f"{template.parents[1].name}/{template.stem}" for template in TEMPLATES)}
+    expected = {"model.yml"}
+    for engine in engines:
+        render = renderer(engine, load(folder))
+        expected |= {f"{engine}/{name}" for template in TEMPLATES if template.parents[1].name == engine for name in render(template)}
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == expected
     assert engines == set(HOST)
 
@@ -88,13 +93,28 @@ def test_the_order_of_the_model_changes_nothing(template):
     assert renderer(engine, turned)(template) == renderer(engine, case)(template)
 
 
+@pytest.mark.parametrize(
+    ("engine", "file", "write"),
+    [("asterisk", "pjsip.conf", asterisk_value.asterisk_value), ("freeswitch", "profile.xml", freeswitch_value.freeswitch_value)],
+)
 @pytest.mark.parametrize("folder", CASES, ids=lambda path: path.name)
-def test_passwords_stand_in_one_file_alone(folder):
-    """And in pjsip.conf as Asterisk reads them back."""
+def test_passwords_stand_in_one_file_alone(folder, engine, file, write):
+    """As the engine reads them back."""
     case = load(folder)
+    render = renderer(engine, case)
+    files = {name: text for template in TEMPLATES if template.parents[1].name == engine for name, text in render(template).items()}
     for trunk in case["trunks"]:
         if "password" in trunk:
-            written = trunk["password"].replace(";", "\\;")
-            holders = [template.stem for template in TEMPLATES if written in renderer("asterisk", case)(template)]
-            assert holders == ["pjsip.conf"]
-            assert trunk["password"] not in json.dumps(json.loads(renderer("asterisk", case)(PLAN)), ensure_ascii=False)
+            assert [name for name, text in files.items() if write(trunk["password"]) in text] == [file]
+            assert trunk["password"] not in json.dumps(json.loads(files["plan.json"]), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda path: path.name)
+def test_xml_is_well_formed_and_each_directive_stands_alone_on_its_line(folder):
+    """FreeSWITCH's preprocessor works by line, and drops what it does not like without a word."""
+    render = renderer("freeswitch", load(folder))
+    for template in TEMPLATES:
+        if template.stem.endswith(".xml"):
+            text = render(template)[template.stem]
+            ElementTree.fromstring(f"<all>{text}</all>")
+            assert not [line for line in text.splitlines() if "PRE-PROCESS" in line or "<include" in line or "<?" in line or line.count("<!--") > 1]

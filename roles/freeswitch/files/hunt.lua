@@ -1,0 +1,313 @@
+-- Written by Ansible (siptrunk.failover). Changes made here are lost.
+--
+-- hunt.lua FOLDER ROUTE: asks target after target of a route until a verdict is final, tells the caller what
+-- came of it, and writes the record of the call. The plan of the route is FOLDER/route-ROUTE.lua.
+--
+-- What a caller or a carrier writes never becomes part of an application's data, which FreeSWITCH expands:
+-- it goes through channel variables.
+
+local folder, name = argv[1], argv[2]
+local api = freeswitch.API()
+local HOOK_REST = 60 -- seconds without a hook that failed
+local HOOK_TIME = 1000 -- milliseconds that a hook may take
+local LEG_WAIT = 200 -- milliseconds until a leg that failed has told who failed it
+
+-- What the caller is told of an outcome that says something about the number; a carrier that was down says nothing about it.
+local TOLD = {
+    ["404"] = "404 Not Found", ["410"] = "410 Gone", ["433"] = "480 Temporarily Unavailable", ["480"] = "480 Temporarily Unavailable",
+    ["482"] = "482 Loop Detected", ["483"] = "483 Too Many Hops", ["484"] = "484 Address Incomplete", ["485"] = "404 Not Found",
+    ["486"] = "486 Busy Here", ["600"] = "486 Busy Here", ["603"] = "603 Decline", ["604"] = "404 Not Found", ["607"] = "603 Decline",
+    ["608"] = "603 Decline", rang_out = "480 Temporarily Unavailable",
+}
+-- Left over from the attempt before, where a leg got no channel.
+local STALE = {
+    "originate_disposition", "last_bridge_hangup_cause", "last_bridge_proto_specific_hangup_cause",
+    "sip_invite_failure_phrase", "sip_hangup_phrase",
+}
+
+local function ask(command, arguments)
+    local said = api:execute(command, arguments)
+    return said and not said:find("^-") and said:gsub("%s+$", "") or ""
+end
+
+local function now() return tonumber(api:getTime()) end -- ms
+local function stamp(ms) return os.date("!%Y-%m-%dT%H:%M:%S", math.floor(ms / 1000)) .. string.format(".%03dZ", ms % 1000) end
+local function get(variable) return session:getVariable(variable) end
+local function set(variable, value) session:setVariable(variable, value or "") end
+local function since(variable) return tonumber(get(variable) or 0) / 1000 end -- µs of the channel as ms
+
+-- --- JSON ---
+
+local function text(value)
+    if value == nil or value == "" then return "null" end
+    return '"' .. tostring(value):gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
+end
+
+local function object(...)
+    local parts = {}
+    for _, pair in ipairs({...}) do parts[#parts + 1] = '"' .. pair[1] .. '":' .. pair[2] end
+    return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local function plain(value, allowed) return (tostring(value or ""):gsub("[^" .. allowed .. "]", "")) end
+
+-- --- order ---
+
+-- RFC 2782: one after the other is drawn, each with a chance by its weight. Those of weight 0 stand first, and have a
+-- small chance; where all have it, all have the same.
+local function drawn(group)
+    local rest, sum, order = {}, 0, {}
+    for _, item in ipairs(group) do sum = sum + item.weight end
+    for _, zero in ipairs({true, false}) do
+        for _, item in ipairs(group) do
+            if (item.weight == 0) == zero then rest[#rest + 1] = {item = item, weight = sum == 0 and 1 or item.weight} end
+        end
+    end
+    if sum == 0 then sum = #rest end
+    while #rest > 0 do
+        local point, at = math.random(rest[1].weight > 0 and 1 or 0, sum), 1
+        while point > rest[at].weight do
+            point, at = point - rest[at].weight, at + 1
+        end
+        sum = sum - rest[at].weight
+        order[#order + 1] = table.remove(rest, at).item
+    end
+    return order
+end
+
+local function in_order(groups)
+    local order = {}
+    for _, group in ipairs(groups) do
+        for _, item in ipairs(#group > 1 and drawn(group) or group) do order[#order + 1] = item end
+    end
+    return order
+end
+
+-- --- the call ---
+
+local number = get("destination_number") or ""
+local caller = get("caller_id_number") or ""
+local uuid = session:get_uuid()
+local route = dofile(folder .. "/route-" .. name .. ".lua")
+local began, attempts, passed_over = now(), {}, {}
+local last_trunk, last_target, result, talked, told = "", "", "failed", 0, nil
+
+local function respond(line)
+    session:execute("respond", line)
+    session:hangup("NORMAL_TEMPORARY_FAILURE") -- for a caller who does not speak SIP
+end
+
+local function note(attempt, outcome, code, reason, ms, verdict)
+    attempts[#attempts + 1] = object(
+        {"at", text(stamp(attempt.began))}, {"trunk", text(attempt.trunk)}, {"target", text(attempt.target)}, {"code", code or "null"},
+        {"reason", text(reason ~= "" and reason or outcome)}, {"ms", string.format("%d", math.floor(ms))}, {"next", text(verdict)})
+    local event = freeswitch.Event("CUSTOM", "siptrunk::attempt")
+    for key, value in pairs({
+        Route = name, Trunk = attempt.trunk, Target = attempt.target, Code = code or "", Outcome = outcome, Ms = string.format("%d", math.floor(ms)),
+        Verdict = verdict, Call = uuid,
+    }) do event:addHeader(key, tostring(value)) end
+    event:fire()
+end
+
+local function pass_over(trunk, target, why)
+    passed_over[#passed_over + 1] = object({"trunk", text(trunk)}, {"target", text(target)}, {"why", text(why)})
+end
+
+-- The operator's own Lua before each attempt: it gets a table, changes `headers` and `caller_id` in it, and nothing else.
+local function operators_hook(leg)
+    if route.before_dial == "" or (tonumber(ask("hash", "select/siptrunk_hook/rest")) or 0) > os.time() then return leg end
+    local given = {trunk = leg.trunk, target = leg.target, number = number, caller_id = leg.caller_id, headers = {}}
+    local ends = now() + HOOK_TIME
+    local hook, why = loadfile(route.before_dial, "t", {
+        string = string, table = table, math = math, tonumber = tonumber, tostring = tostring, pairs = pairs, ipairs = ipairs, type = type, time = os.time,
+    })
+    local well = hook ~= nil
+    if well then
+        debug.sethook(function() if now() > ends then error("it took too long") end end, "", 10000)
+        well, why = pcall(hook, given)
+        debug.sethook()
+    end
+    local headers = {}
+    if well and type(given.headers) == "table" and type(given.caller_id) == "string" then
+        for key, value in pairs(given.headers) do
+            value = tostring(value)
+            if type(key) ~= "string" or not key:find("^[%w-]+$") or value:find("%c") then well, why = false, "a header that cannot be sent" end
+            headers[key] = value
+        end
+    elseif well then
+        well, why = false, "headers is to be a table, caller_id a string"
+    end
+    if not well then
+        freeswitch.consoleLog("err", route.before_dial .. " failed for " .. number .. ": " .. tostring(why) .. ": calls go on without it for a minute\n")
+        api:execute("hash", "insert/siptrunk_hook/rest/" .. (os.time() + HOOK_REST))
+        return leg
+    end
+    return {trunk = leg.trunk, target = leg.target, caller_id = given.caller_id, headers = headers}
+end
+
+-- Whether FreeSWITCH made up the answer itself: leg.lua tells, a moment after the leg.
+local function was_made_up()
+    local key, ends = "siptrunk_leg/" .. uuid, now() + LEG_WAIT
+    local port = ask("hash", "select/" .. key)
+    while port == "" and now() < ends do
+        freeswitch.msleep(2)
+        port = ask("hash", "select/" .. key)
+    end
+    api:execute("hash", "delete/" .. key)
+    return port == "0"
+end
+
+-- What became of an attempt without an answer: the outcome (a SIP code or a name), the code for the record, the reason, whether it rang.
+-- The truth is in the SIP code: FreeSWITCH gives 403 and 603 the same cause.
+local function outcome_of(attempt, bounds)
+    local disposition = get("originate_disposition") or ""
+    local code = (get("last_bridge_proto_specific_hangup_cause") or ""):match("^sip:(%d%d%d)$")
+    local phrase = plain(get("sip_hangup_phrase"), "a-zA-Z0-9 .,")
+    local rang = since("progress_media_time") >= attempt.began and "183" or since("progress_time") >= attempt.began and "180" or nil
+    if (code == "408" or code == "503") and was_made_up() then return code == "503" and "unreachable" or "silent", nil, "", rang end
+    if code == "904" then return "407", "407", "the carrier did not take the credentials", rang end -- 401 and 407 alike
+    if code and code >= "300" and code < "700" then return code, code, phrase, rang end
+    if disposition == "ALLOTTED_TIMEOUT" or disposition == "NO_ANSWER" then return "rang_out", rang or "180", "", rang or "180" end
+    if disposition == "PROGRESS_TIMEOUT" then
+        -- A 100 shows in no variable; without one the bound for silence would have ended it.
+        if now() - attempt.began > bounds.silence.effective * 1000 then return "no_progress", "100", "Trying", rang end
+        return "silent", nil, "", rang
+    end
+    return "unreachable", nil, plain(disposition, "A-Z_"), rang
+end
+
+local function verdict_of(verdicts, outcome)
+    return route.verdicts[verdicts][outcome] or route.verdicts[verdicts][outcome:sub(1, 1) .. "XX"]
+end
+
+-- Ask a target. Returns the verdict, or "full"; nil when the call is over.
+local function ask_target(trunk, target)
+    local caller_id = trunk.caller_id ~= "" and trunk.caller_id or caller
+    local leg = operators_hook({trunk = trunk.name, target = target.id, caller_id = caller_id, headers = {}})
+    local bounds, verdicts = target.bounds, target.verdicts
+    local callee = trunk.digits.prepend .. number:sub(trunk.digits.strip + 1)
+    for _, variable in ipairs(STALE) do set(variable) end
+    set("originate_disposition", "FULL")
+    set("effective_caller_id_number", leg.caller_id)
+    set("effective_caller_id_name", leg.caller_id)
+    for key, value in pairs(leg.headers) do set("sip_h_" .. key, value) end
+    local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, began = now()}
+    session:execute("limit_execute", string.format("hash siptrunk %s %s bridge [absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
+        trunk.name, not route.emergency and trunk.max_channels > 0 and trunk.max_channels or "-",
+        trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%%%23"))))
+    for key in pairs(leg.headers) do set("sip_h_" .. key) end
+    if get("originate_disposition") == "FULL" and session:ready() then return "full" end
+
+    last_trunk, last_target = attempt.trunk, attempt.target
+    local answered = since("answered_time")
+    if answered > 0 then
+        result, talked = "answered", math.floor((now() - answered) / 1000)
+        return note(attempt, "200", "200", "OK", math.max(0, answered - attempt.began), "final")
+    end
+    local ms = now() - attempt.began
+    if not session:ready() then
+        result = "cancelled"
+        return note(attempt, "487", "487", "the caller hung up", ms, "final")
+    end
+    local outcome, code, reason, rang = outcome_of(attempt, bounds)
+    local verdict = verdict_of(verdicts, outcome)
+    if rang and not route.hunt_after_ringing then verdict = "final" end
+    note(attempt, outcome, code, reason, ms, verdict)
+    if outcome == "silent" or outcome == "unreachable" then
+        api:execute("hash", string.format("insert/siptrunk_cool/%s/%d", target.mark, os.time() + route.cool_down))
+    end
+    told = TOLD[outcome] or told
+    return verdict
+end
+
+-- Why a target is passed over, or nil.
+local function unwell(target)
+    if target.probed and not ask("sofia", "xmlstatus gateway " .. target.id .. ".probe"):find("<status>UP</status>", 1, true) then return "down" end
+    if (tonumber(ask("hash", "select/siptrunk_cool/" .. target.mark)) or 0) > os.time() then return "cooling" end
+end
+
+local function hunt()
+    local asked, trunks_asked, left, after_all = {}, 0, {}, {}
+
+    local function may_be_asked(trunk)
+        if left[trunk.name] then return false end
+        return asked[trunk.name] and asked[trunk.name] < route.max_targets or not asked[trunk.name] and trunks_asked < route.max_attempts
+    end
+
+    -- Returns true when the call is over.
+    local function try(trunk, target)
+        if not may_be_asked(trunk) then return false end
+        if not session:ready() then
+            result = "cancelled"
+            return true
+        end
+        local verdict = ask_target(trunk, target)
+        if verdict == "full" then
+            left[trunk.name] = true
+            pass_over(trunk.name, nil, "full")
+            return false
+        end
+        if not asked[trunk.name] then trunks_asked = trunks_asked + 1 end
+        asked[trunk.name] = (asked[trunk.name] or 0) + 1
+        if verdict == "next_trunk" then left[trunk.name] = true end
+        return verdict ~= "next_trunk" and verdict ~= "next_target"
+    end
+
+    for _, member in ipairs(in_order(route.trunks)) do
+        local trunk = route.plan[member.name]
+        if not route.emergency and ask("db", "exists/siptrunk_drained/" .. trunk.name) == "true" then
+            pass_over(trunk.name, nil, "drained")
+        else
+            for _, target in ipairs(in_order(trunk.targets)) do
+                local why = not route.emergency and may_be_asked(trunk) and unwell(target)
+                if why then
+                    pass_over(trunk.name, target.address .. ":" .. target.port, why)
+                    after_all[#after_all + 1] = {trunk, target}
+                elseif try(trunk, target) then
+                    return
+                end
+            end
+        end
+    end
+    -- What was passed over for its health is asked after all: a mark never fails a call.
+    for _, pair in ipairs(after_all) do
+        if try(pair[1], pair[2]) then return end
+    end
+end
+
+local function record()
+    local list, over = "[" .. table.concat(attempts, ",") .. "]", "[" .. table.concat(passed_over, ",") .. "]"
+    for key, value in pairs({route = name, trunk = last_trunk, target = last_target, attempts = list, passed_over = over}) do
+        set("siptrunk_" .. key, value)
+    end
+    local line = object(
+        {"at", text(stamp(began))}, {"call", text(uuid)}, {"from", '"' .. plain(caller, "0-9a-zA-Z*#+") .. '"'}, {"to", text(number)}, {"route", text(name)},
+        {"trunk", '"' .. last_trunk .. '"'}, {"target", '"' .. last_target .. '"'}, {"result", text(result)}, {"talk_seconds", talked},
+        {"attempts", list}, {"passed_over", over})
+    local file, why = io.open(route.cdr_file, "a")
+    if not file then return freeswitch.consoleLog("err", "the record of a call could not be written: " .. why .. ": " .. line .. "\n") end
+    file:setvbuf("full", #line + 1) -- one write: other calls write too
+    file:write(line, "\n")
+    file:close()
+end
+
+-- A regular expression's "$" lets a line break pass.
+if not number:find("^[0-9*#+]+$") then return respond("484 Address Incomplete") end
+session:setAutoHangup(false)
+for variable, value in pairs({
+    continue_on_fail = "true", hangup_after_bridge = "true", -- the hunt decides what is asked next, and nothing follows an answered call
+    ignore_q850_reason = "true", outbound_redirect_fatal = "true", -- the SIP code alone counts, and a redirect is never followed
+    bridge_early_media = "true", -- the caller hears it, and the bounds hold
+    export_vars = (get("export_vars") and get("export_vars") .. "," or "") .. "nolocal:api_hangup_hook",
+    ["nolocal:api_hangup_hook"] = "lua " .. folder .. "/leg.lua " .. uuid,
+}) do set(variable, value) end
+-- A call that came in through a trunk leaves through one only if the operator's dialplan says so.
+if (get("siptrunk_in") or "") ~= "" and get("siptrunk_transit") ~= "yes" then
+    told = "403 Forbidden"
+else
+    hunt()
+end
+set("siptrunk_told", result == "failed" and (told or "503 Service Unavailable"))
+record()
+-- The operator's dialplan goes on after a failed call only if it says so.
+if result == "failed" and session:ready() and get("siptrunk_go_on") ~= "yes" then respond(get("siptrunk_told")) end
