@@ -40,7 +40,7 @@ options:
   password_file:
     description:
       - A file on the managed host that holds the password in its first line, so that it need not leave the host. The roles
-        P(siptrunk.failover.asterisk#role) and C(siptrunk.failover.freeswitch) keep one, C(siptrunk/ami.secret) and
+        P(siptrunk.failover.asterisk#role) and P(siptrunk.failover.freeswitch#role) keep one, C(siptrunk/ami.secret) and
         C(siptrunk/esl.secret) in the configuration directory of the phone system.
     type: path
   connect_timeout:

@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs beside a throwaway Asterisk: what it took from its files, as JSON. Needs ami.py next to it.
+"""Runs beside a throwaway Asterisk: what it took from its files, as JSON.
+
+Needs ami.py and session.py, in the folders of their package, next to it.
 
 Arguments: the manager's port, and a file with the names of the endpoints to ask for.
 """
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import time
 
-import ami
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami
 
 
 def main():

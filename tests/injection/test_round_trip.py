@@ -27,6 +27,7 @@ from ansible_collections.siptrunk.failover.plugins.plugin_utils import model
 REPO = Path(__file__).resolve().parents[2]
 EXAMPLES, BATCH = 4000, 400
 AMI_PORT, SIP_PORT = 5099, 5990
+PACKAGE = "ansible_collections/siptrunk/failover/plugins/module_utils"
 MODULES = (
     *("res_sorcery_config", "res_sorcery_memory", "res_sorcery_astdb", "res_pjproject", "res_pjsip", "res_pjsip_session"),
     *("res_pjsip_authenticator_digest", "res_pjsip_outbound_authenticator_digest", "res_pjsip_outbound_registration"),
@@ -73,7 +74,7 @@ def read_back(lab: Lab, case: dict) -> dict:
         "logger.conf": "[logfiles]\nlog = warning,error\n",
         "names": "\n".join(f"{item['name']}.1" for item in case["trunks"]),
         "reader.py": (Path(__file__).parent / "reader.py").read_text(encoding="utf-8"),
-        "ami.py": (REPO / "plugins/module_utils/ami.py").read_text(encoding="utf-8"),
+        **{f"{PACKAGE}/{name}.py": (REPO / "plugins/module_utils" / f"{name}.py").read_text(encoding="utf-8") for name in ("ami", "session")},
     }
     script = f"""
         rm -rf {etc} && mkdir {etc} && cd {etc} && tar x || exit 1
