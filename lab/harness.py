@@ -239,6 +239,7 @@ class Caller:
     run: Run = podman
     transport: str = "udp"  # or tcp
     port: int = 5060  # of its own
+    pbx_port: int = 5060
 
     def call(
         self,
@@ -280,7 +281,7 @@ class Caller:
     ) -> list[Message]:
         """Run SIPp, for `limit` seconds at most; its message log. The scenario comes on standard input, so that one exec does it all."""
         options = [
-            f"{self.pbx}:5060", "-sf", "uac.xml", "-inf", "numbers.csv", "-key", "from", from_user, "-t", f"{self.transport[0]}1",
+            f"{self.pbx}:{self.pbx_port}", "-sf", "uac.xml", "-inf", "numbers.csv", "-key", "from", from_user, "-t", f"{self.transport[0]}1",
             "-i", self.address, "-p", str(self.port), "-mi", self.address, "-cid_str", f"{secrets.token_hex(6)}-%u@%s",
             "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}", "-d", str(int(talk * 1000)), "-recv_timeout", str(int(gives_up * 1000)),
             "-aa", "-nostdin", "-timeout", f"{math.ceil(limit)}s", "-trace_msg", "-message_file", "messages.log",
@@ -305,23 +306,25 @@ class Lab:
     name: str = field(default_factory=lambda: os.environ.get("SIPTRUNK_LAB", "lab"))
     net: str = field(default_factory=lambda: f"198.18.{os.environ.get('SIPTRUNK_LAB_NET', '10')}")
 
+    pbx: str = "pbx"  # the host that the phone calls
+
     def container(self, host: str) -> str:
         return f"siptrunk-{self.name}-{host}"
 
     def __post_init__(self) -> None:
-        self.addresses = {"acme1": f"{self.net}.21", "acme2": f"{self.net}.22", "beta1": f"{self.net}.31", "pbx": f"{self.net}.11"}
+        self.addresses = {"acme1": f"{self.net}.21", "acme2": f"{self.net}.22", "beta1": f"{self.net}.31", "pbx": f"{self.net}.11", "fs": f"{self.net}.12"}
         self.carriers = {host: Carrier(self.container(host)) for host in CARRIERS}
-        self.caller = Caller(self.container("caller"), f"{self.net}.91", self.addresses["pbx"])
+        self.caller = Caller(self.container("caller"), f"{self.net}.91", self.addresses[self.pbx])
 
     def host_of(self, target: str) -> str:
         """The host of "address:port"."""
         address = target.rpartition(":")[0]
         return next((host for host, known in self.addresses.items() if known == address), address)
 
-    def caller_at(self, host: str) -> Caller:
-        """A phone on another host of the lab."""
+    def caller_at(self, host: str, pbx_port: int = 5060) -> Caller:
+        """A phone on another host of the lab, which calls that port."""
         address = podman(self.container(host), ["hostname", "-I"]).split()[0]
-        return Caller(self.container(host), address, self.addresses["pbx"], port=5070)
+        return Caller(self.container(host), address, self.addresses[self.pbx], port=5070, pbx_port=pbx_port)
 
     def freeze(self, *hosts: str) -> None:
         """As a power cut, but for the network: the kernel still answers ping."""

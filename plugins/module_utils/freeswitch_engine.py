@@ -118,6 +118,7 @@ class FreeSwitch:
         self.user, self.group, self.service, self.port, self.timeout = user, group, service, port, timeout
         self._client = None
         self._logins = []  # (port, password) that the files of this run bring
+        self._reached = None  # the one that let us in
 
     def version(self):
         """"1.10.12"; empty when there is no FreeSWITCH."""
@@ -128,10 +129,10 @@ class FreeSwitch:
     # --- the event socket ---
 
     def _login_candidates(self):
-        """How the running one may be reached: as our files say, or as the operator's or the stock ones do."""
-        ours = self._read("siptrunk/settings.xml")
-        theirs = self._read("autoload_configs/event_socket.conf.xml")
-        found = [*self._logins, *(event_socket_in(text) for text in (ours, theirs) if text)]
+        """How the running one may be reached: as the files of this run or of any release say, or as the operator's or the stock ones do."""
+        releases = sorted(glob.glob(os.path.join(self.directory, "siptrunk.d", "*", "settings.xml")), key=os.path.getmtime, reverse=True)
+        texts = [self._read(path) for path in ("siptrunk/settings.xml", *releases, "autoload_configs/event_socket.conf.xml")]
+        found = [*self._logins, *map(event_socket_in, filter(None, texts))]
         return list(dict.fromkeys((port or 8021, password or _STOCK_PASSWORD) for port, password in [*found, (None, None)]))
 
     def _read(self, name):
@@ -257,7 +258,8 @@ class FreeSwitch:
         return "by a throwaway FreeSWITCH %s in %.1f s" % (version, time.monotonic() - began)
 
     def activate(self, files, before, names, restart, known=()):
-        self._logins = [event_socket_in(files.get("settings.xml"))] if files.get("settings.xml") else []
+        if files.get("settings.xml"):
+            self._logins.append(event_socket_in(files["settings.xml"]))
         self._client = None
         if not self.running():
             systemctl("start", self.service, self.timeout + 60)
@@ -289,7 +291,10 @@ class FreeSwitch:
     def _reaches(self, login):
         def reached():
             self._client = None
-            return self.running() and self._reached == login
+            try:
+                return self.running() and self._reached == login
+            except Refused:  # while the module goes, it refuses everybody
+                return False
 
         return reached
 

@@ -12,18 +12,18 @@ from harness import Lab, wait_until
 
 
 @pytest.fixture(scope="session")
-def lab():
-    return Lab()
-
-
-@pytest.fixture(scope="session")
 def engine_name():
     return os.environ.get("SIPTRUNK_ENGINE", "asterisk")
 
 
 @pytest.fixture(scope="session")
+def lab(engine_name):
+    return Lab(pbx=ENGINES[engine_name].host)
+
+
+@pytest.fixture(scope="session")
 def engine(lab, engine_name):
-    return ENGINES[engine_name](lab)
+    return ENGINES[engine_name](lab.container(lab.pbx))
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,9 @@ SYNTAX = (
 @pytest.fixture
 def untouched(lab: Lab):
     """No command ran on the PBX."""
-    podman(lab.container("pbx"), ["rm", "-f", PROOF])
+    podman(lab.container(lab.pbx), ["rm", "-f", PROOF])
     yield
-    assert not podman(lab.container("pbx"), ["sh", "-c", f"ls {PROOF} 2>/dev/null || true"]), "what somebody wrote was run as a command"
+    assert not podman(lab.container(lab.pbx), ["sh", "-c", f"ls {PROOF} 2>/dev/null || true"]), "what somebody wrote was run as a command"
 
 
 def test_a_dialled_number_is_digits_or_refused(healthy, untouched, lab: Lab, engine):

@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the lab looks into each engine: the only place outside the roles that knows one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness import podman
+
+
+@dataclass
+class Asterisk:
+    """An Asterisk that the role configured."""
+
+    container: str
+    name: ClassVar[str] = "Asterisk"
+    host: ClassVar[str] = "pbx"  # of the lab
+    trunk_port: ClassVar[int] = 5060  # where carriers call
+    config: ClassVar[str] = "/etc/asterisk/siptrunk"
+    records_file: ClassVar[str] = "/var/log/asterisk/siptrunk-cdr.jsonl"
+    process: ClassVar[str] = "asterisk"
+
+    def command(self, text: str) -> str:
+        """What the command line interface answers."""
+        return podman(self.container, ["asterisk", "-rx", text])
+
+    def plan(self) -> dict:
+        """The plan that was deployed."""
+        return json.loads(podman(self.container, ["cat", f"{self.config}/plan.json"]))
+
+    def records(self) -> list[dict]:
+        """One record for each call so far."""
+        return [json.loads(line) for line in podman(self.container, ["cat", self.records_file], check=False).splitlines()]
+
+    def forget(self) -> None:
+        """Forget which targets are cooling down, and that the operator's hook failed."""
+        names = r"asterisk -rx 'dialplan show globals' | sed -n 's/^ *\(SIPTRUNK_[^=]*\)=.*/\1/p'"
+        script = names + ' | while read -r name; do asterisk -rx "dialplan set global $name 0"; done'
+        podman(self.container, ["sh", "-c", script])
+
+    def cooling(self) -> bool:
+        """Whether a target that was silent is still passed over."""
+        return any(int(until) > time.time() for until in re.findall(r"SIPTRUNK_COOL_\S+=(\d+)", self.command("dialplan show globals")))
+
+    def reachable(self) -> dict[str, bool]:
+        """By target id: what the probes say. Targets that are not probed count as reachable."""
+        rows = re.findall(r"Contact: +(\S+?)/\S+ +\S+ +(\w+)", self.command("pjsip list contacts"))
+        return {target: status != "Unavail" for target, status in rows}
+
+    def drain(self, *trunks: str) -> None:
+        """Take these trunks out, and no others."""
+        self.command("database deltree siptrunk_drained")
+        for trunk in trunks:
+            self.command(f"database put siptrunk_drained {trunk} test")
+
+    def active_calls(self) -> int:
+        """Channels that are up now."""
+        return int(self.command("core show channels count").split()[0])
+
+
+@dataclass
+class FreeSwitch:
+    """A FreeSWITCH that the role configured."""
+
+    container: str
+    name: ClassVar[str] = "FreeSWITCH"
+    host: ClassVar[str] = "fs"
+    trunk_port: ClassVar[int] = 5090
+    prefix: ClassVar[str] = os.environ.get("FREESWITCH_PREFIX", "/usr/local/freeswitch")
+    config: ClassVar[str] = f"{prefix}/etc/freeswitch/siptrunk"
+    records_file: ClassVar[str] = f"{prefix}/var/log/freeswitch/siptrunk-cdr.jsonl"
+    process: ClassVar[str] = "freeswitch"
+
+    plan = Asterisk.plan
+    records = Asterisk.records
+
+    def script(self, text: str, *arguments: str) -> str:
+        """What a shell script says in which `fs COMMAND` asks FreeSWITCH."""
+        fs = f'fs() {{ {self.prefix}/bin/fs_cli -p "$(cat {self.config}/esl.secret)" -x "$1"; }}; '
+        return podman(self.container, ["sh", "-c", fs + text, "sh", *arguments])
+
+    def command(self, text: str) -> str:
+        """What an API command answers."""
+        return self.script('fs "$1"', text)
+
+    def forget(self) -> None:
+        """As for Asterisk."""
+        keys = r"fs 'hash_dump db' | sed -nE 's#^D/(siptrunk_cool|siptrunk_hook)_([^/]*)/.*#\1/\2#p'"
+        self.script(keys + ' | while read -r key; do fs "hash delete/$key"; done')
+
+    def cooling(self) -> bool:
+        """As for Asterisk."""
+        return any(int(until) > time.time() for until in re.findall(r"^D/siptrunk_cool_[^/]+/(\d+)", self.command("hash_dump db"), re.MULTILINE))
+
+    def reachable(self) -> dict[str, bool]:
+        """As for Asterisk."""
+        rows = re.findall(r"<name>(\S+)\.probe</name>.*?<status>(\w+)</status>", self.command("sofia xmlstatus gateway"), re.DOTALL)
+        return {target: status == "UP" for target, status in rows}
+
+    def drain(self, *trunks: str) -> None:
+        """As for Asterisk."""
+        old = 'for name in $(fs db\\ list/siptrunk_drained | tr , " "); do fs "db delete/siptrunk_drained/$name"; done; '
+        self.script(old + 'for name; do fs "db insert/siptrunk_drained/$name/test"; done', *trunks)
+
+    def active_calls(self) -> int:
+        """As for Asterisk."""
+        return int(self.command("show channels count").split()[0])
+
+
+ENGINES = {"asterisk": Asterisk, "asterisk-16": Asterisk, "freeswitch": FreeSwitch}

@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where an engine keeps a case of the contract otherwise, or not at all; each with its reason. Anything else that fails is a failure."""
+
+from __future__ import annotations
+
+from cases import CASES
+
+# {(engine, case name): reason}: the engine cannot keep it.
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("asterisk", "503_with_retry_after"): "the dialplan cannot see a header of an answer that is not a 200",
+    ("asterisk", "late_answer_after_the_bound_for_silence"): "timer B has ended the transaction: the 200 belongs to nothing any more (RFC 3261 "
+    "section 17.1.1.2), and the carrier gives the call up for want of an ACK",
+    ("asterisk", "wrong_credentials_with_fresh_nonces"): "pjsip answers up to 10 challenges that each bring a new nonce, within 0.2 s; no setting ends that",
+    ("freeswitch", "503_with_retry_after"): "no header of an answer that is not a 200 reaches the dialplan",
+}
+# Asterisk before 22 has no bound of its own for 100: a trunk cannot have two seconds to ring, nor an attempt be abandoned that early.
+EXCEPTIONS |= {("asterisk-16", name): reason for (engine, name), reason in EXCEPTIONS.items() if engine == "asterisk"}
+EXCEPTIONS |= {
+    ("asterisk-16", f"late_{what}_of_an_abandoned_attempt"): "no attempt is abandoned before the bound for silence" for what in ("ringing", "answer")
+}
+
+# {(engine, case name): (the bounds that add up to the post-dial delay of its first call, reason)}: kept, but sooner or later than elsewhere.
+DELAYS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
+    ("freeswitch", "closed_port"): ((), "it hears ICMP's port unreachable, and need not wait"),
+}
+
+# What somebody hears who calls from an address of nobody's.
+STRANGER = {"asterisk": 401, "asterisk-16": 401, "freeswitch": 403}
+
+BEYOND_THE_TABLE = {"wrong_credentials_with_fresh_nonces"}
+
+
+def unknown() -> set[str]:
+    """Names in the lists above that are no cases."""
+    return {name for _engine, name in (*EXCEPTIONS, *DELAYS)} - {case.name for case in CASES} - BEYOND_THE_TABLE
