@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
-from harness import Caller, Lab, LoadResult, podman
+from harness import Caller, Lab, LoadResult
 from rich.table import Table
+from systems import System
 
 NUMBER = "0044123456"  # beta first, then acme
 AT_ONCE = {"do": "answer", "ring": 0}
@@ -30,37 +30,31 @@ def cut_in_the_middle(lab: Lab, caller: Caller, fault: dict, calls: int = 300, r
         lab.reset()
 
 
-def lost(lab: Lab, ours: Caller, theirs: Caller, rest) -> Table:
-    """`rest` runs before each load: marks are forgotten, probes find everybody alive."""
+def lost(lab: Lab, measured: list[System]) -> Table:
+    """A row for each system in each fault."""
     table = Table(title="300 calls, 10 per second, the primary fails half-way", title_style="bold")
-    for name in ("the primary", "siptrunk.failover: lost", "post-dial delay, median / 99 %", "classic guide: lost", "post-dial delay, median / 99 %"):
-        table.add_column(name, justify="right" if "lost" in name or "delay" in name else "left")
+    for name in ("the primary", "", "lost", "post-dial delay, median", "99 %"):
+        table.add_column(name, justify="left" if name in ("the primary", "") else "right")
     for what, fault in FAULTS.items():
-        cells = [what]
-        for caller in (ours, theirs):
-            rest()
-            result = cut_in_the_middle(lab, caller, fault)
-            cells += [str(300 - result.codes[200]), f"{result.percentile(50) * 1000:,.0f} / {result.percentile(99) * 1000:,.0f} ms"]
-        table.add_row(*cells)
+        for number, system in enumerate(measured):
+            system.rest()
+            result = cut_in_the_middle(lab, system.caller, fault)
+            row = (str(300 - result.codes[200]), f"{result.percentile(50) * 1000:,.0f} ms", f"{result.percentile(99) * 1000:,.0f} ms")
+            table.add_row("" if number else what, system.name, *row, end_section=number == len(measured) - 1)
     return table
 
 
-def cpu_seconds(container: str) -> float:
-    """What Asterisk has used so far (proc(5), stat: utime and stime)."""
-    fields = podman(container, ["sh", "-c", "cat /proc/$(pidof asterisk)/stat"]).rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def full_minute(lab: Lab, caller: Caller, container: str, rate: float = 50) -> str:
+def full_minute(lab: Lab, system: System, rate: float = 50) -> str:
     """A minute of calls in failover, the primary saying 503 to each."""
+    system.rest()
     for carrier in lab.carriers.values():
         carrier.tell(invite=AT_ONCE)
     lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
-    used, began, calls = cpu_seconds(container), time.monotonic(), int(rate * 60)
-    result = caller.load(NUMBER, calls, rate, hold=1, timeout=45)
-    took, used = time.monotonic() - began, cpu_seconds(container) - used
+    used, began, calls = system.cpu_seconds(), time.monotonic(), int(rate * 60)
+    result = system.caller.load(NUMBER, calls, rate, hold=1, timeout=45)
+    took, used = time.monotonic() - began, system.cpu_seconds() - used
     lab.reset()
     return (
-        f"{calls} calls, {rate:g} per second, each failing over from a 503: {calls - result.codes[200]} lost, post-dial delay "
-        f"{result.percentile(50) * 1000:.0f} ms median, {result.percentile(99) * 1000:.0f} ms 99 %; Asterisk used {used / took:.0%} of one core"
+        f"{system.name}: {calls} calls, {rate:g} per second, each failing over from a 503: {calls - result.codes[200]} lost, post-dial delay "
+        f"{result.percentile(50) * 1000:.0f} ms median, {result.percentile(99) * 1000:.0f} ms 99 %; {used / took:.0%} of one core"
     )

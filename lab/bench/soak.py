@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make soak`: calls for SOAK_MINUTES (10) at 10 per second while the primary fails in one way after another.
 
-Fails when a call is lost, or when Asterisk keeps channels, or grows without end.
+Fails when a call is lost, or when the engine keeps channels, or grows without end.
 """
 
 from __future__ import annotations
@@ -13,44 +13,47 @@ import random
 import sys
 import threading
 
-from bench import bench_lab, console, forget
-from harness import Lab, podman
+from bench import bench_lab, console
+from engines import Asterisk, FreeSwitch
 from load import AT_ONCE, FAULTS, NUMBER
+from systems import freeswitch_here, ours
 
 RATE = 10
 
 
-def memory(lab: Lab) -> int:
-    """Asterisk's resident memory, KiB."""
-    return int(podman(lab.container("pbx"), ["sh", "-c", "awk '/VmRSS/ {print $2}' /proc/$(pidof asterisk)/status"]))
+def soak(lab, system, minutes: int) -> bool:
+    """Whether all is well with it."""
+    lost, sizes = 0, []
+    for minute in range(minutes):
+        for carrier in lab.carriers.values():
+            carrier.tell(invite=AT_ONCE)
+        fault = random.choice(list(FAULTS))
+        timers = [
+            threading.Timer(15, lambda told=FAULTS[fault]: lab.carriers["beta1"].tell(**told)),
+            threading.Timer(40, lambda: lab.carriers["beta1"].tell(invite=AT_ONCE)),
+        ]
+        for timer in timers:
+            timer.start()
+        codes = system.caller.load(NUMBER, 60 * RATE, RATE, hold=1, timeout=45).codes
+        for timer in timers:
+            timer.join()
+        lost += 60 * RATE - codes[200]
+        sizes.append(system.memory())
+        console.print(f"{system.name}, minute {minute + 1}: the primary {fault} for 25 s; {dict(codes)}; it holds {sizes[-1] // 1024} MiB")
+        system.forget()
+    left = system.engine.active_calls()
+    settled = sizes[len(sizes) // 2 :]
+    grown = settled[-1] - settled[0] if len(settled) > 2 else 0
+    console.print(f"{system.name}: {minutes * 60 * RATE} calls, {lost} lost; {left} channels left; memory grew by {grown} KiB in the second half\n")
+    return not lost and not left and grown <= 50 * 1024
 
 
 def main() -> int:
     minutes = int(os.environ.get("SOAK_MINUTES", "10"))
-    lost, sizes = 0, []
+    kinds = [Asterisk, FreeSwitch] if freeswitch_here() else [Asterisk]
     with bench_lab() as lab:
-        for minute in range(minutes):
-            for carrier in lab.carriers.values():
-                carrier.tell(invite=AT_ONCE)
-            fault = random.choice(list(FAULTS))
-            timers = [
-                threading.Timer(15, lambda told=FAULTS[fault]: lab.carriers["beta1"].tell(**told)),
-                threading.Timer(40, lambda: lab.carriers["beta1"].tell(invite=AT_ONCE)),
-            ]
-            for timer in timers:
-                timer.start()
-            codes = lab.caller.load(NUMBER, 60 * RATE, RATE, hold=1, timeout=45).codes
-            for timer in timers:
-                timer.join()
-            lost += 60 * RATE - codes[200]
-            sizes.append(memory(lab))
-            console.print(f"minute {minute + 1}: the primary {fault} for 25 s; {dict(codes)}; Asterisk holds {sizes[-1] // 1024} MiB")
-            forget(lab)
-        left = podman(lab.container("pbx"), ["asterisk", "-rx", "core show channels count"]).split()[0]
-    settled = sizes[len(sizes) // 2 :]
-    grown = settled[-1] - settled[0] if len(settled) > 2 else 0
-    console.print(f"\n{minutes * 60 * RATE} calls, {lost} lost; {left} channels left; memory grew by {grown} KiB in the second half")
-    return 1 if lost or left != "0" or grown > 50 * 1024 else 0
+        well = [soak(lab, ours(lab, kind), minutes) for kind in kinds]
+    return 0 if all(well) else 1
 
 
 if __name__ == "__main__":

@@ -108,8 +108,8 @@ def _probe(trunk, target):
 
 
 def _registration(trunk, target, secrets):
-    """It never gives up."""
-    return [*_where(trunk, target, "register-proxy"), ("register", "true"), *_account(trunk, secrets), *_from(trunk), ("retry-seconds", "30")]
+    """It never gives up; FreeSWITCH waits this much longer after each failure."""
+    return [*_where(trunk, target, "register-proxy"), ("register", "true"), *_account(trunk, secrets), *_from(trunk), ("retry-seconds", "10")]
 
 
 class FilterModule:

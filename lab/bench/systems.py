@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The phone systems that the bench measures: each engine as the role configures it, and as the classic guide does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines import Asterisk, FreeSwitch
+from harness import Caller, Lab, podman, wait_until
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass
+class System:
+    """A phone system: how to call it, and what of it runs where."""
+
+    name: str
+    caller: Caller
+    container: str
+    process: str
+    engine: Asterisk | FreeSwitch | None = None  # the classic ones have none
+    forget: Callable[[], None] = lambda: None
+
+    def rest(self) -> None:
+        """Marks are forgotten, and the probes find everybody alive."""
+        if self.engine:
+            wait_until(lambda: all(self.engine.reachable().values()), 40, f"{self.name}: all alive")
+            self.forget()
+
+    def cpu_seconds(self) -> float:
+        """What it has used so far (proc(5), stat: utime and stime)."""
+        fields = podman(self.container, ["sh", "-c", f"cat /proc/$(pidof {self.process})/stat"]).rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Its resident memory, KiB."""
+        return int(podman(self.container, ["sh", "-c", f"awk '/VmRSS/ {{print $2}}' /proc/$(pidof {self.process})/status"]))
+
+
+def _caller(lab: Lab, number: int) -> Caller:
+    return Caller(lab.container("caller"), f"{lab.net}.91", f"{lab.net}.{number}")
+
+
+def ours(lab: Lab, kind: type[Asterisk | FreeSwitch]) -> System:
+    """An engine that the role configured."""
+    engine = kind(lab.container(kind.host))
+    number = int(lab.addresses[kind.host].rpartition(".")[2])
+    return System(f"{kind.name}, siptrunk.failover", _caller(lab, number), engine.container, kind.process, engine, engine.forget)
+
+
+def _copy(container: str, name: str, path: str) -> None:
+    podman(container, ["sh", "-c", f"cat > {path}"], (HERE / name).read_text(encoding="utf-8"))
+
+
+def classic_asterisk(lab: Lab) -> System:
+    """Two Dial lines."""
+    container = lab.container("classic")
+    podman(container, ["apt-get", "install", "-y", "asterisk"])
+    for name in ("pjsip.conf", "extensions.conf"):
+        _copy(container, f"classic-{name}", f"/etc/asterisk/{name}")
+    podman(container, ["systemctl", "restart", "asterisk"])
+    wait_until(lambda: "backup-trunk" in podman(container, ["asterisk", "-rx", "pjsip list endpoints"], check=False), 30, "the classic Asterisk")
+    return System("Asterisk, classic guide", _caller(lab, 13), container, "asterisk")
+
+
+def classic_freeswitch(lab: Lab) -> System:
+    """Two bridge actions."""
+    container, etc = lab.container("classic-fs"), f"{FreeSwitch.prefix}/etc/freeswitch"
+    _copy(container, "classic-freeswitch.xml", f"{etc}/dialplan/00_classic.xml")
+    _copy(container, "classic-gateways.xml", f"{etc}/sip_profiles/external.xml")
+    podman(container, ["systemctl", "restart", "freeswitch"])
+    status = [f"{FreeSwitch.prefix}/bin/fs_cli", "-x", "sofia status"]
+    wait_until(lambda: "backup-trunk" in podman(container, status, check=False), 30, "the classic FreeSWITCH")
+    return System("FreeSWITCH, classic guide", _caller(lab, 14), container, "freeswitch")
+
+
+def freeswitch_here() -> bool:
+    """Whether this machine has a FreeSWITCH, of which lab/setup made an image."""
+    return (Path(os.environ.get("SIPTRUNK_CACHE", HERE.parents[1] / ".cache")) / "freeswitch.prefix").exists()
+
+
+def all_systems(lab: Lab) -> list[System]:
+    found = [ours(lab, Asterisk), classic_asterisk(lab)]
+    return found + ([ours(lab, FreeSwitch), classic_freeswitch(lab)] if freeswitch_here() else [])
