@@ -24,7 +24,7 @@ import yaml
 from harness import Lab, podman, wait_until
 
 REPO = Path(__file__).resolve().parents[3]
-MODEL = yaml.safe_load((REPO / "inventories/lab/group_vars/siptrunk_asterisk.yml").read_text(encoding="utf-8"))
+MODEL = yaml.safe_load((REPO / "inventories/lab/group_vars/siptrunk_pbx.yml").read_text(encoding="utf-8"))
 PROGRAMS = "~/siptrunk-deployments"
 RESTART = "systemctl restart asterisk; for i in $(seq 100); do asterisk -rx 'core waitfullybooted' >/dev/null && break; sleep 0.1; done"
 SECRETS = ('only"password', "sesame-of-gamma")
