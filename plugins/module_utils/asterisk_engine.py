@@ -73,6 +73,12 @@ class Asterisk:
     timeout: seconds for it to start, and for a reload to show.
     """
 
+    product = "Asterisk"
+    restart_advice = (
+        "This takes effect only when Asterisk restarts, which ends all calls; until then the bounds or transports are not the plan's. "
+        "Run again with asterisk_allow_restart=true, or restart it yourself."
+    )
+
     def __init__(self, directory, name, user, group, service, expect=None, settings=None, timeout=30):
         self.directory, self.name, self.user, self.group, self.service = directory, name, user, group, service
         self.expect, self.settings, self.timeout = expect or {}, settings or {}, timeout
@@ -110,6 +116,9 @@ class Asterisk:
         return found
 
     # --- what release.deploy asks for ---
+
+    def unfit(self):
+        return ""
 
     def tidy(self):
         for left in glob.glob(os.path.join(scratch(), _TRY + "*")):

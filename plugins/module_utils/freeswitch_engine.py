@@ -113,6 +113,12 @@ class FreeSwitch:
     systemd unit. port: of its event socket, as our files have it. timeout: seconds for it to start, and for a change to show.
     """
 
+    product = "FreeSWITCH"
+    restart_advice = (
+        "This takes effect only when the profile restarts, which ends all calls through trunks; until then the bounds or addresses are not "
+        "the plan's. Run again with freeswitch_allow_restart=true, or restart it yourself."
+    )
+
     def __init__(self, directory, log_directory, prefix, user, group, service, port, timeout=30):
         self.directory, self.log_directory, self.prefix = directory, log_directory, prefix
         self.user, self.group, self.service, self.port, self.timeout = user, group, service, port, timeout
@@ -182,6 +188,13 @@ class FreeSwitch:
         return self.running() and not self.ask("show channels count").strip().startswith("0 ")
 
     # --- what release.deploy asks for ---
+
+    def unfit(self):
+        folders = sorted({os.path.dirname(os.path.join(self.directory, path)) for path in INCLUDES.values()})
+        lacking = [folder for folder in folders if not os.path.isdir(folder)]
+        if not lacking:
+            return ""
+        return "There is no %s: FreeSWITCH's freeswitch.xml is expected to include the files of such folders, as the one of its packages does." % ", ".join(lacking)
 
     def tidy(self):
         for left in glob.glob(os.path.join(scratch(), _TRY + "*")):

@@ -18,16 +18,6 @@ description:
   - Starts and enables the service. Secrets are shown in no output, difference or log.
 author:
   - siptrunk.failover contributors (@siptrunk)
-attributes:
-  check_mode:
-    support: full
-    description: Also tries the files; changes nothing.
-  diff_mode:
-    support: full
-    description: Shows differences with secrets hidden.
-  idempotent:
-    support: full
-    description: Changes nothing when files and running Asterisk are as asked.
 options:
   directory:
     description: Asterisk's configuration directory.
@@ -37,15 +27,6 @@ options:
     description: The folder in it that holds O(files); a link to the live release.
     type: str
     default: siptrunk
-  files:
-    description: The text of each file, by name. Files in the folder that are not named here are removed.
-    type: dict
-    required: true
-  private:
-    description: Names of files that root alone may read; O(group) reads the others.
-    type: list
-    elements: str
-    default: []
   includes:
     description: The operator's files that include the one of the same name; one line is added to each, and nothing else changed.
     type: list
@@ -75,14 +56,12 @@ options:
     default: asterisk
   allow_restart:
     description:
-      - Restart when something needs it, which ends all calls.
+      - Restart Asterisk when something needs it, which ends all calls.
       - An Asterisk without calls is restarted all the same on its first deployment, if the folder C(siptrunk.d/fresh) says that it was just installed.
     type: bool
     default: false
-  timeout:
-    description: Seconds for Asterisk to start, and for a reload to show.
-    type: int
-    default: 30
+extends_documentation_fragment:
+  - siptrunk.failover.deployment
 """
 
 EXAMPLES = r"""
@@ -131,61 +110,33 @@ rolled_back:
   type: bool
 """
 
-import grp
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_engine import Asterisk
-from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused, Store, deploy, said, secrets_in
+from ansible_collections.siptrunk.failover.plugins.module_utils.deployment import ARGUMENTS, bring_into_force
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
+            ARGUMENTS,
             directory=dict(type="path", default="/etc/asterisk"),
             name=dict(type="str", default="siptrunk"),
-            files=dict(type="dict", required=True, no_log=True),
-            private=dict(type="list", elements="str", default=[]),
             includes=dict(type="list", elements="str", default=[]),
             user=dict(type="str", default="asterisk"),
             group=dict(type="str", default="asterisk"),
             expect=dict(type="dict", default={}),
             settings=dict(type="dict", default={}),
             service=dict(type="str", default="asterisk"),
-            allow_restart=dict(type="bool", default=False),
-            timeout=dict(type="int", default=30),
         ),
         supports_check_mode=True,
     )
     params = module.params
     engine = Asterisk(*(params[key] for key in ("directory", "name", "user", "group", "service", "expect", "settings", "timeout")))
-    try:
-        gid = grp.getgrnam(params["group"]).gr_gid
-    except KeyError:
-        gid = None
-    installed = engine.version() != ""
-    if not module.check_mode and (gid is None or not installed):
-        what = "There is no Asterisk" if not installed else "There is no group '%s'" % params["group"]
-        module.fail_json(msg="%s on this host. Nothing was changed." % what, rolled_back=False)
     includes = {os.path.join(params["directory"], name): "#include %s/%s" % (params["name"], name) for name in params["includes"]}
-    store = Store(params["directory"], params["name"], gid, includes, params["private"])
-    module.no_log_values.update(secrets_in(params["files"], params["private"]))
-    try:
-        module.no_log_values.update(secrets_in(store.read(store.live()), params["private"]))
-        result = deploy(store, engine, params["files"], params["allow_restart"], module.check_mode, params["timeout"])
-    except OSError as error:
-        module.fail_json(msg="%s Nothing was changed." % said(error), rolled_back=False)
-    except Refused as error:
-        module.fail_json(msg=str(error), rolled_back=error.rolled_back)
-    if result["tried"].startswith("not tried") and installed:
-        module.warn("The files were %s." % result["tried"])
-    if result["restart_needed"]:
-        module.warn(
-            "RESTART NEEDED: %s. This takes effect only when Asterisk restarts, which ends all calls; until then the bounds or transports "
-            "are not the plan's. Run again with asterisk_allow_restart=true, or restart it yourself." % "; ".join(result["restart_needed"])
-        )
-    module.exit_json(**result)
+    bring_into_force(module, engine, includes, params["name"])
 
 
 if __name__ == "__main__":

@@ -19,16 +19,6 @@ description:
   - Starts and enables the service. Secrets are shown in no output, difference or log.
 author:
   - siptrunk.failover contributors (@siptrunk)
-attributes:
-  check_mode:
-    support: full
-    description: Also tries the files; changes nothing.
-  diff_mode:
-    support: full
-    description: Shows differences with secrets hidden.
-  idempotent:
-    support: full
-    description: Changes nothing when files and running FreeSWITCH are as asked.
 options:
   directory:
     description: FreeSWITCH's configuration directory.
@@ -46,16 +36,10 @@ options:
     required: true
   files:
     description:
-      - The text of each file, by name. Files in the folder C(siptrunk) that are not named here are removed.
       - C(settings.xml), C(profile.xml) and C(dialplan.xml) are included in FreeSWITCH's configuration, by one file in each of
         C(autoload_configs), C(sip_profiles) and C(dialplan).
     type: dict
     required: true
-  private:
-    description: Names of files that root alone may read; O(group) reads the others.
-    type: list
-    elements: str
-    default: []
   esl_port:
     description: The port of the event socket, as C(settings.xml) has it.
     type: int
@@ -76,10 +60,8 @@ options:
     description: Restart the Sofia profile when something needs it, which ends all calls through trunks.
     type: bool
     default: false
-  timeout:
-    description: Seconds for FreeSWITCH to start, and for a change to show.
-    type: int
-    default: 30
+extends_documentation_fragment:
+  - siptrunk.failover.deployment
 """
 
 EXAMPLES = r"""
@@ -126,67 +108,31 @@ rolled_back:
   type: bool
 """
 
-import grp
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.siptrunk.failover.plugins.module_utils.deployment import ARGUMENTS, bring_into_force
 from ansible_collections.siptrunk.failover.plugins.module_utils.freeswitch_engine import INCLUDES, FreeSwitch, include_line
-from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused, Store, deploy, said, secrets_in
 
 
 def main():
     module = AnsibleModule(
         argument_spec=dict(
+            ARGUMENTS,
             directory=dict(type="path", required=True),
             log_directory=dict(type="path", required=True),
             prefix=dict(type="path", required=True),
-            files=dict(type="dict", required=True, no_log=True),
-            private=dict(type="list", elements="str", default=[]),
             esl_port=dict(type="int", default=8021),
             user=dict(type="str", default="freeswitch"),
             group=dict(type="str", default="freeswitch"),
             service=dict(type="str", default="freeswitch"),
-            allow_restart=dict(type="bool", default=False),
-            timeout=dict(type="int", default=30),
         ),
         supports_check_mode=True,
     )
     params = module.params
     engine = FreeSwitch(*(params[key] for key in ("directory", "log_directory", "prefix", "user", "group", "service", "esl_port", "timeout")))
-    try:
-        gid = grp.getgrnam(params["group"]).gr_gid
-    except KeyError:
-        gid = None
-    installed = engine.version() != ""
-    if not module.check_mode and (gid is None or not installed):
-        what = "There is no FreeSWITCH in %s" % params["prefix"] if not installed else "There is no group '%s'" % params["group"]
-        module.fail_json(msg="%s on this host. Nothing was changed." % what, rolled_back=False)
-    includes = {os.path.join(params["directory"], path): include_line(name) for name, path in INCLUDES.items()}
-    lacking = sorted({os.path.dirname(path) for path in includes if installed and not os.path.isdir(os.path.dirname(path))})
-    if lacking:
-        module.fail_json(
-            msg="There is no %s: FreeSWITCH's freeswitch.xml is expected to include the files of these folders, as the one of its packages does. "
-            "Nothing was changed." % ", ".join(lacking),
-            rolled_back=False,
-        )
-    store = Store(params["directory"], "siptrunk", gid, includes, params["private"])
-    module.no_log_values.update(secrets_in(params["files"], params["private"]))
-    try:
-        module.no_log_values.update(secrets_in(store.read(store.live()), params["private"]))
-        result = deploy(store, engine, params["files"], params["allow_restart"], module.check_mode, params["timeout"])
-    except OSError as error:
-        module.fail_json(msg="%s Nothing was changed." % said(error), rolled_back=False)
-    except Refused as error:
-        module.fail_json(msg=str(error), rolled_back=error.rolled_back)
-    if result["tried"].startswith("not tried") and installed:
-        module.warn("The files were %s." % result["tried"])
-    if result["restart_needed"]:
-        module.warn(
-            "RESTART NEEDED: %s. This takes effect only when the profile restarts, which ends all calls through trunks; until then the bounds or "
-            "addresses are not the plan's. Run again with freeswitch_allow_restart=true, or restart it yourself." % "; ".join(result["restart_needed"])
-        )
-    module.exit_json(**result)
+    bring_into_force(module, engine, {os.path.join(params["directory"], path): include_line(name) for name, path in INCLUDES.items()})
 
 
 if __name__ == "__main__":

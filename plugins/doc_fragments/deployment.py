@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """What is true of every module that puts files into force: module_utils/deployment.py."""
+
+    DOCUMENTATION = r"""
+options:
+  files:
+    description: The text of each file, by name. Files in the folder that are not named here are removed.
+    type: dict
+    required: true
+  private:
+    description: Names of files that root alone may read; O(group) reads the others.
+    type: list
+    elements: str
+    default: []
+  allow_restart:
+    description: Restart when something needs it, which ends calls.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds for the engine to start, and for a change to show.
+    type: int
+    default: 30
+attributes:
+  check_mode:
+    support: full
+    description: Also tries the files; changes nothing.
+  diff_mode:
+    support: full
+    description: Shows differences with secrets hidden.
+  idempotent:
+    support: full
+    description: Changes nothing when files and running engine are as asked.
+"""
