@@ -14,7 +14,7 @@ import pytest
 from engines import FreeSwitch
 from harness import Lab
 
-SECRET_PARTS = ('only"password', "only&quot;password", r"only\"password")  # of the lab's carrier account, as it stands and as XML has it
+SECRET_PARTS = ('only"password', "only&#34;password", "only&quot;password")  # of the lab's carrier account, as it stands and as XML has it
 ETC = f"{FreeSwitch.prefix}/etc/freeswitch"
 LOG = f"{FreeSwitch.prefix}/var/log/freeswitch"
 OURS = ("autoload_configs/00_siptrunk.xml", "dialplan/00_siptrunk.xml", "sip_profiles/siptrunk.xml")
@@ -40,15 +40,14 @@ def test_service_runs_and_is_enabled(host):
 def test_listens_where_it_is_meant_to_and_nowhere_else(host):
     """The operator's profile, the trunks' profile with TLS, and the event socket on loopback alone."""
     here = LAB.addresses["fs"]
-    lines = host.check_output("ss -Hlntup").splitlines()
-    listening = {tuple(line.split()[i] for i in (0, 4)) for line in lines if '"freeswitch"' in line}
+    listening = {tuple(line.split()[i] for i in (0, 4)) for line in host.check_output("ss -Hlntu").splitlines()}
     sip = {(protocol, f"{here}:{port}") for port, protocols in ((5060, "udp tcp"), (5090, "udp tcp"), (5091, "tcp")) for protocol in protocols.split()}
     assert listening == {*sip, ("tcp", "127.0.0.1:8021")}
 
 
 def test_the_stock_password_of_the_event_socket_is_refused(host):
-    assert "Error" in host.run(f"{FreeSwitch.prefix}/bin/fs_cli -p ClueCon -x status").stdout
     assert "is ready" in ENGINE.command("status")
+    assert host.run(f"{FreeSwitch.prefix}/bin/fs_cli -p ClueCon -x status").rc == 255
 
 
 def test_own_files_are_not_for_everybody(host):
@@ -93,12 +92,13 @@ def test_every_gateway_of_the_plan_runs(host):
 def test_secrets_are_in_no_log_and_no_world_readable_file(host):
     for part in SECRET_PARTS:
         # FreeSWITCH writes its whole configuration into its log folder: that folder is closed
+        # no runuser here: its session goes to the journal, command and all
         found = host.run(f"grep -rlF -- '{part}' /var/log /tmp /root /run {LOG} 2>/dev/null").stdout.split()
         assert [path for path in found if path != f"{LOG}/freeswitch.xml.fsxml"] == []
-        readable = f"runuser -u nobody -- grep -rlF -- '{part}' {FreeSwitch.prefix} /etc /var/lib 2>/dev/null"
+        readable = f"setpriv --reuid nobody --regid nogroup --clear-groups grep -rlF -- '{part}' {FreeSwitch.prefix} /etc /var/lib 2>/dev/null"
         assert host.run(readable).stdout == ""
     assert host.file(LOG).mode & 0o007 == 0
-    holders = host.run(f"grep -rlF -e 'only&quot;password' -e 'only\"password' {ETC}/siptrunk/").stdout.split()
+    holders = host.run(f"grep -rlF 'only&#34;password' {ETC}/siptrunk/").stdout.split()
     assert holders == [f"{ETC}/siptrunk/profile.xml"]
 
 
@@ -114,8 +114,9 @@ def test_a_fresh_start_has_nothing_to_say_about_the_plan(host):
         time.sleep(0.5)
     said = host.check_output(f"tail -n +{known + 1} {LOG}/freeswitch.log").splitlines()
     assert said, "the log of this start"
-    complaints = [line for line in said if re.search(r"\[(ERR|CRIT|ALERT|WARNING)\]", line) and re.search(r"sofia|siptrunk|xml|lua|gateway", line, re.IGNORECASE)]
-    assert complaints == []
+    complaints = [line for line in said if re.search(r"\[(ERR|CRIT|ALERT|WARNING)\]", line)]
+    theirs = r"[Oo]pen (of )?\w+\.conf|No config file found|MSG Thread 0 Started|Ping succeeded"  # files that the operator does not have; news
+    assert [line for line in complaints if not re.search(theirs, line)] == []
 
 
 def test_the_effective_timer_is_the_plans(host):
