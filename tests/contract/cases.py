@@ -169,7 +169,19 @@ CASES = (
         ),
         why="the first call pays the bound once; the second finds the target cooling down",
     ),
-    Case("closed_port", (Call(INTL, BETA_SILENT, faults={"beta1": CLOSED}, delay=("silence",), invites={"beta1": 0}),)),
+    Case(
+        "closed_port",
+        (
+            Call(
+                QUIET,
+                (Attempt("quiet", "beta1", None, "next_target"), Attempt("acme", "acme1", 200, "final")),
+                faults={"beta1": CLOSED},
+                delay=("silence",),
+                invites={"beta1": 0},
+            ),
+        ),
+        why="of a trunk that is not probed: a probe might find out first",
+    ),
     Case(
         "100_only",
         (

@@ -19,6 +19,8 @@ local TOLD = {
     ["486"] = "486 Busy Here", ["600"] = "486 Busy Here", ["603"] = "603 Decline", ["604"] = "404 Not Found", ["607"] = "603 Decline",
     ["608"] = "603 Decline", rang_out = "480 Temporarily Unavailable",
 }
+-- Of each leg: the SIP code alone counts; a redirect is never followed; the caller hears early media, and the bounds hold.
+local LEG = "{ignore_q850_reason=true,outbound_redirect_fatal=true,bridge_early_media=true}"
 -- Left over from the attempt before, where a leg got no channel.
 local STALE = {
     "originate_disposition", "last_bridge_hangup_cause", "last_bridge_proto_specific_hangup_cause",
@@ -169,8 +171,8 @@ local function outcome_of(attempt, bounds)
     if code and code >= "300" and code < "700" then return code, code, phrase, rang end
     if disposition == "ALLOTTED_TIMEOUT" or disposition == "NO_ANSWER" then return "rang_out", rang or "180", "", rang or "180" end
     if disposition == "PROGRESS_TIMEOUT" then
-        -- A 100 shows in no variable; without one the bound for silence would have ended it.
-        if now() - attempt.began > bounds.silence.effective * 1000 then return "no_progress", "100", "Trying", rang end
+        -- A 100 shows in no variable. Without one the bound for silence would have ended it, where that is the shorter.
+        if bounds.silence.effective < bounds.progress.effective then return "no_progress", "100", "Trying", rang end
         return "silent", nil, "", rang
     end
     return "unreachable", nil, plain(disposition, "A-Z_"), rang
@@ -182,7 +184,8 @@ end
 
 -- Ask a target. Returns the verdict, or "full"; nil when the call is over.
 local function ask_target(trunk, target)
-    local caller_id = trunk.caller_id ~= "" and trunk.caller_id or caller
+    -- FreeSWITCH puts it into the From header as it is
+    local caller_id = trunk.caller_id ~= "" and trunk.caller_id or plain(caller, "0-9a-zA-Z*+._-")
     local leg = operators_hook({trunk = trunk.name, target = target.id, caller_id = caller_id, headers = {}})
     local bounds, verdicts = target.bounds, target.verdicts
     local callee = trunk.digits.prepend .. number:sub(trunk.digits.strip + 1)
@@ -192,9 +195,9 @@ local function ask_target(trunk, target)
     set("effective_caller_id_name", leg.caller_id)
     for key, value in pairs(leg.headers) do set("sip_h_" .. key, value) end
     local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, began = now()}
-    session:execute("limit_execute", string.format("hash siptrunk %s %s bridge [absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
-        trunk.name, not route.emergency and trunk.max_channels > 0 and trunk.max_channels or "-",
-        trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%%%23"))))
+    session:execute("limit_execute", string.format("hash siptrunk %s %s bridge %s[absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
+        trunk.name, not route.emergency and trunk.max_channels > 0 and trunk.max_channels or "-", LEG,
+        trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%23"))))
     for key in pairs(leg.headers) do set("sip_h_" .. key) end
     if get("originate_disposition") == "FULL" and session:ready() then return "full" end
 
@@ -296,8 +299,6 @@ if not number:find("^[0-9*#+]+$") then return respond("484 Address Incomplete") 
 session:setAutoHangup(false)
 for variable, value in pairs({
     continue_on_fail = "true", hangup_after_bridge = "true", -- the hunt decides what is asked next, and nothing follows an answered call
-    ignore_q850_reason = "true", outbound_redirect_fatal = "true", -- the SIP code alone counts, and a redirect is never followed
-    bridge_early_media = "true", -- the caller hears it, and the bounds hold
     export_vars = (get("export_vars") and get("export_vars") .. "," or "") .. "nolocal:api_hangup_hook",
     ["nolocal:api_hangup_hook"] = "lua " .. folder .. "/leg.lua " .. uuid,
 }) do set(variable, value) end
