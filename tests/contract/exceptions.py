@@ -24,6 +24,10 @@ EXCEPTIONS |= {
 # {(engine, case name): (the bounds that add up to the post-dial delay of its first call, reason)}: kept, but sooner or later than elsewhere.
 DELAYS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("freeswitch", "closed_port"): ((), "it hears ICMP's port unreachable, and need not wait"),
+    **{
+        ("freeswitch", f"tls_{name}"): (("silence",) * targets, "Sofia does not tell of a failed handshake: the bound for silence does, for each target")
+        for name, targets in (("expired_certificate", 2), ("wrong_certificate", 2), ("stranger_certificate", 2), ("one_target_good", 1))
+    },
 }
 
 # What somebody hears who calls from an address of nobody's.
