@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from cases import CASES
-
 # {(engine, case name): reason}: the engine cannot keep it.
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("asterisk", "503_with_retry_after"): "the dialplan cannot see a header of an answer that is not a 200",
@@ -33,9 +31,5 @@ DELAYS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
 # What somebody hears who calls from an address of nobody's.
 STRANGER = {"asterisk": 401, "asterisk-16": 401, "freeswitch": 403}
 
+# Cases that are tests of their own.
 BEYOND_THE_TABLE = {"wrong_credentials_with_fresh_nonces"}
-
-
-def unknown() -> set[str]:
-    """Names in the lists above that are no cases."""
-    return {name for _engine, name in (*EXCEPTIONS, *DELAYS)} - {case.name for case in CASES} - BEYOND_THE_TABLE
