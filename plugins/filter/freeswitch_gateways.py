@@ -75,7 +75,8 @@ def _where(trunk, target, proxy):
     ]
 
 
-def _account(trunk, secrets):
+def _account(trunk, target, secrets):
+    """The credentials, and who may ask for them: to tell, FreeSWITCH would look the domain up at each challenge, while calls wait."""
     account = trunk["account"]
     if not account:
         return []
@@ -83,7 +84,7 @@ def _account(trunk, secrets):
         ("username", account["username"]),
         ("auth-username", account["auth_username"]),
         ("password", secrets[trunk["name"]]),
-        *([("realm", account["realm"])] if account["realm"] else []),
+        ("gw-auth-acl", f"{target['address']}/32"),
     ]
 
 
@@ -93,7 +94,7 @@ def _from(trunk):
 
 def _call(trunk, target, secrets):
     return [
-        *_where(trunk, target, "outbound-proxy"), ("register", "false"), *_account(trunk, secrets),
+        *_where(trunk, target, "outbound-proxy"), ("register", "false"), *_account(trunk, target, secrets),
         *_from(trunk), ("caller-id-in-from", "false" if trunk["from_user"] else "true"),
     ]  # fmt: skip
 
@@ -109,7 +110,7 @@ def _probe(trunk, target):
 
 def _registration(trunk, target, secrets):
     """It never gives up; FreeSWITCH waits this much longer after each failure."""
-    return [*_where(trunk, target, "register-proxy"), ("register", "true"), *_account(trunk, secrets), *_from(trunk), ("retry-seconds", "10")]
+    return [*_where(trunk, target, "register-proxy"), ("register", "true"), *_account(trunk, target, secrets), *_from(trunk), ("retry-seconds", "10")]
 
 
 class FilterModule:

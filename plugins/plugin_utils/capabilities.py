@@ -7,6 +7,8 @@
   "engine": str,                            for messages
   "transports": [str], "address_families": ["ipv4" | "ipv6"], "alive_on": [str],
   "features": [str],                        of FEATURES; what is not listed is refused
+  "credentials": {"without": [character],   what it cannot send in a login or a password
+                  "bytes": int},            the most it sends of the two together
   "settings": {name: {"floor": seconds,     the least the engine keeps
                       "step": seconds,      its granularity; asked values are rounded up
                       "slack": seconds,     how much later than the value it may act
@@ -26,6 +28,7 @@ FEATURES = {
     "weights": "trunks that share one priority by weight",
     "emergency": "emergency routes",
     "probe_timeout": "a time-out of its own for probes (probe.timeout)",
+    "realm": "an account for one digest realm alone (realm)",
     "no_progress": "a bound of its own for a carrier that says 100 and no more (no_progress_timeout)",
 }
 
@@ -35,6 +38,7 @@ ANYTHING: dict[str, Any] = {
     "address_families": ["ipv4", "ipv6"],
     "alive_on": ["any", "2xx"],
     "features": list(FEATURES),
+    "credentials": {},
     "settings": {},
 }
 
@@ -54,3 +58,18 @@ def missing(capabilities: dict[str, Any], feature: str) -> str | None:
     if feature in capabilities["features"]:
         return None
     return f"{capabilities['engine']} does not offer {FEATURES[feature]} yet; remove it"
+
+
+def unsendable(capabilities: dict[str, Any], login: str, password: str) -> list[str]:
+    """Sentences about a login and a password that the engine would send as others. They do not show the password."""
+    engine, limits = capabilities["engine"], capabilities["credentials"]
+    found = [
+        f"{key}: {engine} cannot send '{character}' in it; choose another"
+        for character in limits.get("without", [])
+        for key, text in (("auth_username", login), ("password", password))
+        if character in text
+    ]
+    size = len(login.encode()) + len(password.encode())
+    if size > limits.get("bytes", size):
+        found.append(f"password: with the login it is {size} bytes long, and {engine} sends at most {limits['bytes']}; choose a shorter one")
+    return found

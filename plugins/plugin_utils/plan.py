@@ -98,7 +98,11 @@ def _trunk(
             f"not on {trunk['probe']['alive_on']}"
         )
     needs = [("register", trunk["register"]), ("register_each", trunk["register"] == "each"), ("max_channels", trunk["max_channels"])]
+    needs.append(("realm", trunk["realm"]))
     problems.extend(f"{where}: {lack}" for feature, used in needs if used and (lack := can.missing(capabilities, feature)))
+    if trunk["password"]:
+        login = trunk["auth_username"] or trunk["username"]
+        problems.extend(f"{where}: {problem}" for problem in can.unsendable(capabilities, login, trunk["password"]))
 
     targets = _targets(trunk, capabilities, answers, where, problems, warnings)
     interval = trunk["probe"]["interval"]

@@ -58,27 +58,45 @@ def answers_of(case):
 
 
 def without(trunk, paths):
-    """A trunk without what an engine does not offer, such as probe.alive_on."""
+    """A trunk without what an engine does not offer, such as probe.alive_on or realm."""
     for path in paths:
-        key, inner = path.split(".")
-        trunk = {**trunk, key: {name: value for name, value in trunk.get(key, {}).items() if name != inner}}
+        key, _dot, inner = path.partition(".")
+        if inner:
+            trunk = {**trunk, key: {name: value for name, value in trunk.get(key, {}).items() if name != inner}}
+        else:
+            trunk = {name: value for name, value in trunk.items() if name != key}
     return trunk
+
+
+def _role(engine, loader):
+    return {
+        name: value
+        for part in ("defaults", "vars")
+        for name, value in loader.load_from_file(str(ROLES / engine / part / "main.yml"), trusted_as_template=True).items()
+    }
+
+
+def compiler(engine):
+    """A function from a case to the plan that this engine's role makes of it. Raises model.ModelError."""
+    loader = DataLoader()
+    role = _role(engine, loader)
+    capabilities = Templar(loader=loader, variables={**role, **HOST[engine]}).template(role[f"__{engine}_capabilities"])
+
+    def compile_case(case):
+        trunks = [without(trunk, case.get("refused_by", {}).get(engine, ())) for trunk in case["trunks"]]
+        return plan.compile_plan(model.read_model(SPEC, trunks, case["routes"], case.get("policy", {})), capabilities, answers_of(case))
+
+    return compile_case
 
 
 def renderer(engine, case):
     """A function from a template to {file name: text}, with the variables of the role at the time of its tasks, in Ansible's order of precedence."""
     loader = DataLoader()
-    role = {
-        name: value
-        for part in ("defaults", "vars")
-        for name, value in loader.load_from_file(str(ROLES / engine / part / "main.yml"), trusted_as_template=True).items()
-    }
-    trunks = [without(trunk, case.get("refused_by", {}).get(engine, ())) for trunk in case["trunks"]]
-    checked = model.read_model(SPEC, trunks, case["routes"], case.get("policy", {}))
-    available = {**role, **HOST[engine], **case.get("variables", {}).get(engine, {}), "siptrunk_trunks": case["trunks"]}
-    capabilities = Templar(loader=loader, variables=available).template(role[f"__{engine}_capabilities"])
-    compiled = available["siptrunk_plan"] = plan.compile_plan(checked, capabilities, answers_of(case))
-    values = Templar(loader=loader, variables=available).template(role[f"__{engine}_rendering"])
+    compiled = compiler(engine)(case)
+    available = {
+        **_role(engine, loader), **HOST[engine], **case.get("variables", {}).get(engine, {}), "siptrunk_trunks": case["trunks"], "siptrunk_plan": compiled,
+    }  # fmt: skip
+    values = Templar(loader=loader, variables=available).template(available[f"__{engine}_rendering"])
 
     def render(template):
         if template.stem in EACH:

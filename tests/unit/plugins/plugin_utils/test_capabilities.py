@@ -54,6 +54,7 @@ def test_never_shorter_than_asked_nor_longer_than_needed(asked, floor, step, sla
         ("max_channels", "a limit of channels (max_channels)"),
         ("weights", "trunks that share one priority by weight"),
         ("emergency", "emergency routes"),
+        ("realm", "an account for one digest realm alone (realm)"),
     ],
 )
 def test_missing(feature, what):
@@ -65,3 +66,21 @@ def test_missing(feature, what):
 def test_anything_lacks_nothing():
     assert not any(capabilities.missing(capabilities.ANYTHING, feature) for feature in capabilities.FEATURES)
     assert capabilities.effective(capabilities.ANYTHING, "no_response_timeout", 0.5)["latest"] == 0.5
+
+
+LIMITED = {"engine": "examplepbx", "credentials": {"without": [":"], "bytes": 12}}
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "said"),
+    [
+        ("user", "password", []),
+        ("user", "p:ss", ["password: examplepbx cannot send ':' in it; choose another"]),
+        ("u:r", "word", ["auth_username: examplepbx cannot send ':' in it; choose another"]),
+        ("user", "passwords", ["password: with the login it is 13 bytes long, and examplepbx sends at most 12; choose a shorter one"]),
+        ("user", "p\u00e4ssword", ["password: with the login it is 13 bytes long, and examplepbx sends at most 12; choose a shorter one"]),
+    ],
+)
+def test_unsendable(login, password, said):
+    assert capabilities.unsendable(LIMITED, login, password) == said
+    assert capabilities.unsendable(capabilities.ANYTHING, login, password) == []

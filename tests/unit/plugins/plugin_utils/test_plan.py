@@ -593,7 +593,7 @@ def test_a_trunk_that_max_attempts_never_reaches():
 
 # --- capabilities --------------------------------------------------------------------------
 
-EXAMPLE = {"engine": "examplepbx", "transports": ["udp"], "address_families": ["ipv4"], "alive_on": ["any"], "features": []}
+EXAMPLE = {"engine": "examplepbx", "transports": ["udp"], "address_families": ["ipv4"], "alive_on": ["any"], "features": [], "credentials": {"without": [":"]}}
 
 
 @pytest.mark.parametrize(
@@ -603,6 +603,8 @@ EXAMPLE = {"engine": "examplepbx", "transports": ["udp"], "address_families": ["
         ({"probe": {"alive_on": "2xx"}}, "probe: examplepbx takes a target for alive on any, not on 2xx"),
         ({"max_channels": 1}, "examplepbx does not offer a limit of channels (max_channels) yet; remove it"),
         ({"register": True, "username": "u", "password": SECRET}, "examplepbx does not offer registration yet; remove it"),
+        ({"realm": "acme"}, "examplepbx does not offer an account for one digest realm alone (realm) yet; remove it"),
+        ({"username": "u", "password": "s:t"}, "password: examplepbx cannot send ':' in it; choose another"),
         (
             {"servers": [{"host": "2001:db8::1"}]},
             "none of its addresses is ipv4, which is what examplepbx uses; give servers with such addresses",
