@@ -307,7 +307,7 @@ CASES = (
             Call(
                 HURRIED,
                 (Attempt("fast", "beta1", None, "next_target"), Attempt("acme", "acme1", 200, "final")),
-                faults={"beta1": {"invite": {"do": "late_ring", "after": 4}}},
+                faults={"beta1": {"invite": {"do": "late_ring", "after": 3.4}}},
                 extra=2,
                 linger=3,
                 released=("beta1",),
@@ -320,7 +320,7 @@ CASES = (
             Call(
                 HURRIED,
                 (Attempt("fast", "beta1", None, "next_target"), Attempt("acme", "acme1", 200, "final")),
-                faults={"beta1": {"invite": {"do": "late_answer", "after": 4}}},
+                faults={"beta1": {"invite": {"do": "late_answer", "after": 3.4}}},
                 extra=2,
                 linger=3,
                 released=("beta1",),

@@ -10,7 +10,8 @@ local folder, name = argv[1], argv[2]
 local api = freeswitch.API()
 local HOOK_REST = 60 -- seconds without a hook that failed
 local HOOK_TIME = 1000 -- milliseconds that a hook may take
-local LEG_WAIT = 200 -- milliseconds until a leg that failed has told who failed it
+local LEG_WAIT = 500 -- milliseconds until a leg that failed has told of it
+local NO_LEG = {INVALID_GATEWAY = true, GATEWAY_DOWN = true, DESTINATION_OUT_OF_ORDER = true, INVALID_URL = true}
 
 -- What the caller is told of an outcome that says something about the number; a carrier that was down says nothing about it.
 local TOLD = {
@@ -22,10 +23,7 @@ local TOLD = {
 -- Of each leg: the SIP code alone counts; a redirect is never followed; the caller hears early media, and the bounds hold.
 local LEG = "{ignore_q850_reason=true,outbound_redirect_fatal=true,bridge_early_media=true}"
 -- Left over from the attempt before, where a leg got no channel.
-local STALE = {
-    "originate_disposition", "last_bridge_hangup_cause", "last_bridge_proto_specific_hangup_cause",
-    "sip_invite_failure_phrase", "sip_hangup_phrase",
-}
+local STALE = {"last_bridge_hangup_cause", "sip_invite_failure_phrase", "sip_hangup_phrase"}
 
 local function ask(command, arguments)
     local said = api:execute(command, arguments)
@@ -147,34 +145,35 @@ local function operators_hook(leg)
     return {trunk = leg.trunk, target = leg.target, caller_id = given.caller_id, headers = headers}
 end
 
--- Whether FreeSWITCH made up the answer itself: leg.lua tells, a moment after the leg.
-local function was_made_up()
-    local key, ends = "siptrunk_leg/" .. uuid, now() + LEG_WAIT
-    local port = ask("hash", "select/" .. key)
-    while port == "" and now() < ends do
+-- What leg.lua tells of a leg, a moment after its end: the SIP code (or none) and the port that it came from (0: FreeSWITCH made it up).
+local function leg_report(attempt)
+    local key, ends = "siptrunk_leg/" .. attempt.key, now() + (NO_LEG[get("originate_disposition")] and 0 or LEG_WAIT)
+    local said = ask("hash", "select/" .. key)
+    while said == "" and now() < ends do
         freeswitch.msleep(2)
-        port = ask("hash", "select/" .. key)
+        said = ask("hash", "select/" .. key)
     end
-    api:execute("hash", "delete/" .. key)
-    return port == "0"
+    -- one that comes too late is removed all the same
+    api:execute(said == "" and "sched_api" or "hash", (said == "" and "+5 none hash " or "") .. "delete/" .. key)
+    return said:match("^(%d%d%d) "), said:match(" (%d+)$")
 end
 
 -- What became of an attempt without an answer: the outcome (a SIP code or a name), the code for the record, the reason, whether it rang.
 -- The truth is in the SIP code: FreeSWITCH gives 403 and 603 the same cause.
 local function outcome_of(attempt, bounds)
     local disposition = get("originate_disposition") or ""
-    local code = (get("last_bridge_proto_specific_hangup_cause") or ""):match("^sip:(%d%d%d)$")
+    local code, port = leg_report(attempt)
     local phrase = plain(get("sip_hangup_phrase"), "a-zA-Z0-9 .,")
     local rang = since("progress_media_time") >= attempt.began and "183" or since("progress_time") >= attempt.began and "180" or nil
-    if (code == "408" or code == "503") and was_made_up() then return code == "503" and "unreachable" or "silent", nil, "", rang end
-    if code == "904" then return "407", "407", "the carrier did not take the credentials", rang end -- 401 and 407 alike
-    if code and code >= "300" and code < "700" then return code, code, phrase, rang end
     if disposition == "ALLOTTED_TIMEOUT" or disposition == "NO_ANSWER" then return "rang_out", rang or "180", "", rang or "180" end
     if disposition == "PROGRESS_TIMEOUT" then
         -- A 100 shows in no variable. Without one the bound for silence would have ended it, where that is the shorter.
         if bounds.silence.effective < bounds.progress.effective then return "no_progress", "100", "Trying", rang end
         return "silent", nil, "", rang
     end
+    if code == "904" then return "407", "407", "the carrier did not take the credentials", rang end -- 401 and 407 alike
+    if (code == "408" or code == "503") and port == "0" then return code == "503" and "unreachable" or "silent", nil, "", rang end
+    if code and code >= "300" and code < "700" then return code, code, phrase, rang end
     return "unreachable", nil, plain(disposition, "A-Z_"), rang
 end
 
@@ -194,7 +193,8 @@ local function ask_target(trunk, target)
     set("effective_caller_id_number", leg.caller_id)
     set("effective_caller_id_name", leg.caller_id)
     for key, value in pairs(leg.headers) do set("sip_h_" .. key, value) end
-    local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, began = now()}
+    local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, key = uuid .. "-" .. #attempts, began = now()}
+    set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key)
     session:execute("limit_execute", string.format("hash siptrunk %s %s bridge %s[absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
         trunk.name, not route.emergency and trunk.max_channels > 0 and trunk.max_channels or "-", LEG,
         trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%23"))))
@@ -210,6 +210,7 @@ local function ask_target(trunk, target)
     local ms = now() - attempt.began
     if not session:ready() then
         result = "cancelled"
+        leg_report(attempt)
         return note(attempt, "487", "487", "the caller hung up", ms, "final")
     end
     local outcome, code, reason, rang = outcome_of(attempt, bounds)
@@ -300,7 +301,6 @@ session:setAutoHangup(false)
 for variable, value in pairs({
     continue_on_fail = "true", hangup_after_bridge = "true", -- the hunt decides what is asked next, and nothing follows an answered call
     export_vars = (get("export_vars") and get("export_vars") .. "," or "") .. "nolocal:api_hangup_hook",
-    ["nolocal:api_hangup_hook"] = "lua " .. folder .. "/leg.lua " .. uuid,
 }) do set(variable, value) end
 -- A call that came in through a trunk leaves through one only if the operator's dialplan says so.
 if (get("siptrunk_in") or "") ~= "" and get("siptrunk_transit") ~= "yes" then
