@@ -279,6 +279,7 @@ class FreeSwitch:
             self._await(self.running)
         if self.service and not is_enabled(self.service):
             systemctl("enable", self.service, self.timeout)
+        self.ask("lua ~return")  # two calls that are the first to run any, at once, would crash it; at its start settings.xml sees to that
         said = self.ask("reloadxml").strip()
         if said != "+OK [Success]":
             raise Refused("FreeSWITCH did not take the files: reloadxml says %s" % said)
@@ -440,7 +441,8 @@ def _missing(files, expanded, conf_dir):
     for name, section in _SECTIONS.items():
         if not files.get(name):
             continue
-        wanted = [_shape(element, conf_dir) for element in ElementTree.fromstring("<all>%s</all>" % files[name])]
+        elements = ElementTree.fromstring("<all>%s</all>" % files[name])
+        wanted = [_shape(element, conf_dir) for element in elements if element.tag != "X-PRE-PROCESS"]  # it leaves nothing
         there = {_shape(element, conf_dir) for parent in document.iterfind(section) for element in parent}
         if not all(element in there for element in wanted):
             found.append(name)
