@@ -155,10 +155,10 @@ class Asterisk:
         transports = re.findall(r"^\[([^\]]+)\]\ntype = transport\n(?:.+\n)*?bind = (\S+)$", files.get("pjsip.conf", ""), re.MULTILINE)
         return said + ["%s on %s (now %s)" % (name, bind, binds[name]) for name, bind in transports if binds.get(name, bind) != bind]
 
-    def restart_only(self, before, files):
+    def restart_only(self, before, files, waiting):
         """Transports whose protocol or TLS changes; their addresses are seen in the running engine."""
         old, new = _transports(before), _transports(files)
-        return ["%s with its new settings" % name for name in sorted(old) if name in new and old[name] != new[name]]
+        return sorted({*waiting, *("%s with its new settings" % name for name in old if name in new and old[name] != new[name])})
 
     def started(self):
         found = re.search(r"System uptime: *(\d+)", self.ask("core show uptime seconds")[1])

@@ -13,6 +13,7 @@ the mark of the one described.
 from __future__ import annotations
 
 import glob
+import html
 import os
 import pwd
 import re
@@ -41,7 +42,13 @@ _SECTIONS = {
     "dialplan.xml": "section[@name='dialplan']",
 }
 _STOCK_PASSWORD = "ClueCon"  # noqa: S105 (known to everybody, which is why it is replaced)
-_PROFILE_START = "siptrunk_profile_start"  # a global variable: the second in which a deployment started the profile
+# What the profile takes from a rescan, and how its status names it. The rest it takes when it starts.
+_AT_ONCE = {"context": "context", "inbound-codec-prefs": "inbound-codecs", "outbound-codec-prefs": "outbound-codecs"}
+_NONE = "(none)"
+_WAITS = re.compile(r"(\S+?)=.* of the Sofia profile %s \(now (.*)\)$" % sofia.PROFILE, re.DOTALL)
+# A global variable: when all gateways were exchanged without a restart of the profile, and when it had started
+_EXCHANGED = "siptrunk_exchanged"
+_CERTIFICATES = ("dtls-srtp.pem", "wss.pem")  # which FreeSWITCH makes, with keys that take seconds
 _TRY = "siptrunk-try-"
 _CHECK = """
 local api, faults = freeswitch.API(), {}
@@ -49,9 +56,12 @@ for _, path in ipairs({%(scripts)s}) do
     local chunk, why = loadfile(path)
     if not chunk then faults[#faults + 1] = why end
 end
-local ends = os.time() + %(timeout)d
+local ends, settled = os.time() + %(timeout)d, false
 local gateways = ""
 repeat
+    if not settled and api:execute("sofia", "xmlstatus profile siptrunk"):find("<profile>", 1, true) then
+        settled, ends = true, math.min(ends, os.time() + 2) -- its gateways come with it
+    end
     gateways = api:execute("sofia", "xmlstatus gateway")
     local missing = 0
     for _, name in ipairs({%(gateways)s}) do
@@ -64,15 +74,19 @@ file:write(table.concat(faults, "\\n"), "\\n\\n", api:execute("sofia", "xmlstatu
 file:close()
 os.rename("%(place)s/answer.new", "%(place)s/answer")
 """
-_OVERRIDES = {
-    "modules.conf.xml": '<configuration name="modules.conf"><modules>\n%s</modules></configuration>\n'
-    % "".join('<load module="%s"/>\n' % name for name in ("mod_commands", "mod_sofia", "mod_lua")),
-    "sofia.conf.xml": '<configuration name="sofia.conf"><profiles>\n<X-PRE-PROCESS cmd="include" data="../sip_profiles/siptrunk.xml"/>\n</profiles></configuration>\n',
-    "lua.conf.xml": '<configuration name="lua.conf"><settings><param name="startup-script" value="%s"/></settings></configuration>\n',
-    "switch.conf.xml": '<configuration name="switch.conf"><settings><param name="loglevel" value="warning"/></settings></configuration>\n',
-    "post_load_modules.conf.xml": '<configuration name="post_load_modules.conf"><modules/></configuration>\n',
-    "acl.conf.xml": '<configuration name="acl.conf"><network-lists/></configuration>\n',
-}
+# The first configuration of a name counts: before the operator's, which must be read without a fault all the same. It logs
+# what it has to say, and loads nothing that calls, asks a database or listens.
+_FIRST = """<configuration name="modules.conf"><modules><load module="mod_logfile"/><load module="mod_commands"/><load module="mod_sofia"/><load module="mod_lua"/></modules></configuration>
+<configuration name="sofia.conf"><profiles>
+<X-PRE-PROCESS cmd="include" data="../sip_profiles/siptrunk.xml"/>
+</profiles></configuration>
+<configuration name="lua.conf"><settings><param name="startup-script" value="%(place)s/check.lua"/></settings></configuration>
+<configuration name="switch.conf"><settings><param name="loglevel" value="warning"/></settings></configuration>
+<configuration name="logfile.conf"><settings/><profiles><profile name="try"><settings><param name="logfile" value="%(place)s/words"/></settings><mappings><map name="all" value="warning,err,crit,alert"/></mappings></profile></profiles></configuration>
+<configuration name="pre_load_modules.conf"><modules/></configuration>
+<configuration name="post_load_modules.conf"><modules/></configuration>
+<configuration name="acl.conf"><network-lists/></configuration>
+"""
 
 
 def include_line(name):
@@ -80,17 +94,27 @@ def include_line(name):
     return '<X-PRE-PROCESS cmd="include" data="../siptrunk/%s"/>' % name
 
 
+def _elements(text):
+    """The elements of a text that is included somewhere; none when it is no XML."""
+    try:
+        return list(ElementTree.fromstring("<all>%s</all>" % (text or "")))
+    except ElementTree.ParseError:
+        return []
+
+
 def gateways_in(text):
     """{name: mark} of the gateways that profile.xml describes."""
-    if not text:
-        return {}
-    found = ElementTree.fromstring(text).iterfind("gateways/gateway")
-    return {gateway.get("name"): gateway.find("variables/variable[@name='siptrunk_mark']").get("value") for gateway in found}
+    found = {}
+    for profile in _elements(text):
+        for gateway in profile.iterfind("gateways/gateway"):
+            mark = gateway.find("variables/variable[@name='siptrunk_mark']")
+            found[gateway.get("name")] = mark.get("value") if mark is not None else ""
+    return found
 
 
 def settings_in(text):
-    """{name: value} of the parameters of the profile itself, which it takes when it starts."""
-    return {param.get("name"): param.get("value") for param in ElementTree.fromstring(text).iterfind("settings/param")} if text else {}
+    """{name: value} of the parameters of the profile itself."""
+    return {param.get("name"): param.get("value") for profile in _elements(text) for param in profile.iterfind("settings/param")}
 
 
 def event_socket_in(text):
@@ -125,6 +149,7 @@ class FreeSwitch:
         self._client = None
         self._logins = []  # (port, password) that the files of this run bring
         self._reached = None  # the one that let us in
+        self._log_from = 0  # where the log stood when this run began to change things
 
     def version(self):
         """"1.10.12"; empty when there is no FreeSWITCH."""
@@ -172,14 +197,20 @@ class FreeSwitch:
         except EslError as error:
             raise Refused("%s" % error) from error
 
+    def _ask_all(self, commands):
+        try:
+            return self._connect().apis(commands, allow_error=True)
+        except EslError as error:
+            raise Refused("%s" % error) from error
+
     def running(self):
         try:
             self._connect()
             return True
         except EslAuthError as error:
             raise Refused(
-                "%s FreeSWITCH runs, but takes neither the password of our files nor that of %s/autoload_configs/event_socket.conf.xml."
-                % (error, self.directory)
+                "%s. FreeSWITCH runs, but takes neither the password of our files nor that of %s/autoload_configs/event_socket.conf.xml. "
+                "Say the one that it takes in freeswitch_esl_password, or restart FreeSWITCH." % (error, self.directory)
             ) from error
         except EslError:
             return False
@@ -201,22 +232,24 @@ class FreeSwitch:
             shutil.rmtree(left, ignore_errors=True)
 
     def faults(self, files, before=None):
+        self._know(files)
         if not self.running():
             return ["Start FreeSWITCH."]
-        said = ["FreeSWITCH runs without %s; load it in autoload_configs/modules.conf.xml." % name for name in self._lacking_modules()] if files else []
+        said = [_lacks(name) for name in self._lacking_modules()] if files else []
         wanted = gateways_in(files.get("profile.xml"))
-        marks = self._marks()
+        profile = self.ask(sofia.RUNNING)
+        marks = self._marks(profile)
         if wanted and marks is None:
             said.append("Start the Sofia profile %s." % sofia.PROFILE)
         elif marks is not None:
             said += ["FreeSWITCH runs without gateway %s." % name for name in sorted(set(wanted) - set(marks))]
             said += ["FreeSWITCH runs another version of gateway %s." % name for name in sorted(set(wanted) & set(marks)) if marks[name] != wanted[name]]
             said += ["FreeSWITCH still has gateway %s." % name for name in sorted(set(marks) - set(wanted))]
+            said += ["The Sofia profile %s runs with another %s." % (sofia.PROFILE, key) for key in _other_settings(files, profile)]
         login = event_socket_in(files.get("settings.xml"))
         if login[1] and self._reached != login:
             said.append("Give the event socket its port and password.")
-        missing = self._lacking_elements(files)
-        said += ["FreeSWITCH has not read %s as it is." % name for name in missing]
+        said += ["FreeSWITCH has not read %s as it is." % name for name in self._lacking_elements(files)]
         if self.service and not is_enabled(self.service):
             said.append("Enable %s." % self.service)
         return said
@@ -224,29 +257,33 @@ class FreeSwitch:
     def restart_needed(self, files):
         return []
 
-    def restart_only(self, before, files):
-        """The profile takes its own parameters when it starts, and does not tell them all."""
+    def restart_only(self, before, files, waiting):
+        """The profile takes most of its own parameters when it starts, and does not tell them all: what it runs with is what was before."""
         old, new = settings_in(before.get("profile.xml")), settings_in(files.get("profile.xml"))
         if not old or not new:
-            return []
-        return ["%s=%s of the Sofia profile %s" % (key, new.get(key, "(none)"), sofia.PROFILE) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+            return list(waiting)
+        old.update(match.groups() for match in map(_WAITS.match, waiting) if match)
+        values = [(key, new.get(key, _NONE), old.get(key, _NONE)) for key in sorted({*old, *new} - set(_AT_ONCE))]
+        return ["%s=%s of the Sofia profile %s (now %s)" % (key, value, sofia.PROFILE, now) for key, value, now in values if value != now]
 
     def started(self):
-        """When the profile was started, in seconds of the epoch: by a deployment, or with FreeSWITCH."""
+        """When the profile was started, in seconds of the epoch: with its oldest gateway, unless all were exchanged since."""
         if not self.running():
             return None
-        noted = self.ask("global_getvar %s" % _PROFILE_START).strip()
-        status = re.match(r"UP (\d+) years?, (\d+) days?, (\d+) hours?, (\d+) minutes?, (\d+) seconds?", self.ask("status"))
-        if not status:
-            return None
-        years, days, hours, minutes, seconds = map(int, status.groups())
-        core = time.time() - ((((years * 365 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) - 1
-        return max(core, float(noted) if noted.isdigit() else 0)
+        oldest = self._oldest_gateway()
+        exchanged = re.match(r"(\d+) (\d+)$", self.ask("global_getvar %s" % _EXCHANGED).strip())
+        if oldest is not None and exchanged and oldest <= int(exchanged.group(1)):
+            return int(exchanged.group(2))
+        return oldest
 
     def rehearse(self, files, includes):
+        self._know(files)
         version = self.version()
         if not version:
             return "not tried: there is no FreeSWITCH on this host yet"
+        lacking = self._lacking_modules() if self.running() else []
+        if lacking:
+            raise Refused("\n".join(map(_lacks, lacking)))
         elsewhere = apart(self.user, self.group)
         if elsewhere is None:
             return "not tried: this host allows no network namespace (unshare -n, unshare -rn); the live FreeSWITCH alone judged"
@@ -255,10 +292,10 @@ class FreeSwitch:
         try:
             self._lay_out(place, files)
             process = self._start(place, elsewhere)
-            answer = os.path.join(place, "answer")
+            answer, words = os.path.join(place, "answer"), os.path.join(place, "words")
             try:
                 deadline = time.monotonic() + self.timeout + 10
-                while process.poll() is None and not os.path.exists(answer) and time.monotonic() < deadline:
+                while process.poll() is None and not os.path.exists(answer) and not _no_socket(words) and time.monotonic() < deadline:
                     time.sleep(0.05)
             finally:
                 process.kill()
@@ -271,36 +308,49 @@ class FreeSwitch:
         return "by a throwaway FreeSWITCH %s in %.1f s" % (version, time.monotonic() - began)
 
     def activate(self, files, before, names, restart, known=()):
-        if files.get("settings.xml"):
-            self._logins.append(event_socket_in(files["settings.xml"]))
+        self._know(files)
         self._client = None
+        self._log_from = self._log_size()
         if not self.running():
             systemctl("start", self.service, self.timeout + 60)
-            self._await(self.running)
+            if not self._await(self.running):
+                raise Refused(
+                    "FreeSWITCH was started, and does not answer at its event socket (%s). It needs mod_event_socket in autoload_configs/modules.conf.xml.\n%s"
+                    % (", ".join("127.0.0.1:%d" % port for port in sorted({port for port, _password in self._login_candidates()})), "\n".join(self._words()))
+                )
         if self.service and not is_enabled(self.service):
             systemctl("enable", self.service, self.timeout)
+        lacking = [fault for fault in map(_lacks, self._lacking_modules()) if fault not in known] if files else []
+        if lacking:
+            raise Refused("\n".join(lacking))
         self.ask("lua ~return")  # two calls that are the first to run any, at once, would crash it; at its start settings.xml sees to that
         said = self.ask("reloadxml").strip()
         if said != "+OK [Success]":
-            raise Refused("FreeSWITCH did not take the files: reloadxml says %s" % said)
+            raise Refused("\n".join(["FreeSWITCH did not take the files: reloadxml says %s" % said, *self._no_xml(self.directory)]))
         login = event_socket_in(files.get("settings.xml"))
         if login[1] is None:
             login = event_socket_in(self._read("autoload_configs/event_socket.conf.xml"))
-        if (login[0] or 8021, login[1] or _STOCK_PASSWORD) != self._reached:
+        login = (login[0] or 8021, login[1] or _STOCK_PASSWORD)
+        if login != self._reached:
             self.ask("reload mod_event_socket")
-            self._client = None
-            self._await(self._reaches((login[0] or 8021, login[1] or _STOCK_PASSWORD)))
-        self._bring_profile(files, restart)
+            self._await(self._reaches(login))
+        self._bring_profile(files, before, names, restart)
         deadline = time.monotonic() + self.timeout
         while True:
             faults = [fault for fault in self.faults(files, before) if fault not in known]
-            if not faults or time.monotonic() > deadline:
+            if not faults or time.monotonic() > deadline or _gave_up(self._log()):
                 break
-            time.sleep(0.5)
+            time.sleep(0.2)
         if faults:
             raise Refused("\n".join(["The running FreeSWITCH did not take the files.", *faults, *self._words()]))
 
     # --- within ---
+
+    def _know(self, files):
+        """The running one may have these files' password already."""
+        login = event_socket_in(files.get("settings.xml"))
+        if login[1] and login not in self._logins:
+            self._logins.append(login)
 
     def _reaches(self, login):
         def reached():
@@ -313,53 +363,80 @@ class FreeSwitch:
         return reached
 
     def _await(self, condition):
+        """Whether it came true in time."""
         deadline = time.monotonic() + self.timeout
         while not condition():
             if time.monotonic() > deadline:
-                return
-            time.sleep(0.2)
+                return False
+            time.sleep(0.1)
+        return True
 
-    def _bring_profile(self, files, restart):
+    def _bring_profile(self, files, before, names, restart):
         wanted, marks = gateways_in(files.get("profile.xml")), self._marks()
         if not wanted:
             if marks is not None:
-                self.ask("sofia profile %s stop" % sofia.PROFILE)
+                self._tell_profile("stop")
             return
-        if restart or marks is None:
-            self.ask("sofia profile %s %s" % (sofia.PROFILE, "start" if marks is None else "restart"))
-            self.ask("global_setvar %s=%d" % (_PROFILE_START, time.time()))
+        if marks is None:
+            self._tell_profile("start")
             return
-        gone = sorted(name for name, mark in marks.items() if wanted.get(name) != mark)
+        if restart:
+            began = self._oldest_gateway() or 0
+            self._tell_profile("restart")
+            # what ran before goes a moment later
+            self._await(lambda: (self._oldest_gateway() or 0) > began + 1 or _gave_up(self._log()))
+            return
+        # a file that was changed by hand may have been loaded, marks and all
+        old, new = _shapes(before), _shapes(files)
+        gone = sorted(name for name, mark in marks.items() if wanted.get(name) != mark or name in old and old[name] != new[name])
+        started = self.started()
         for name in gone:
             self.ask("sofia profile %s killgw %s" % (sofia.PROFILE, name))
         # A gateway that was killed goes a moment later, and until then its name is taken.
         self._await(lambda: not set(gone) & set(self._marks() or {}))
-        if gone or set(wanted) - set(marks):
+        if gone or set(wanted) - set(marks) or "profile.xml" in names or _other_settings(files, self.ask(sofia.RUNNING)):
             self.ask("sofia profile %s rescan" % sofia.PROFILE)
+        if started is not None and set(gone) == set(marks):
+            self._await(lambda: self._oldest_gateway() is not None)
+            self.ask("global_setvar %s=%d %d" % (_EXCHANGED, time.time() + 1, started))
 
-    def _marks(self):
+    def _tell_profile(self, verb):
+        """Start, stop or restart it. FreeSWITCH wants ten seconds between two of these, and says how many are left."""
+        for _attempt in range(3):
+            said = self.ask("sofia profile %s %s" % (sofia.PROFILE, verb))
+            wait = re.search(r"Please wait (\d+) second", said)
+            if not wait:
+                break
+            time.sleep(int(wait.group(1)) + 1)
+
+    def _oldest_gateway(self):
+        """When the oldest of the profile's gateways was started, in seconds of the epoch; None without one."""
+        try:
+            ages = [int(gateway["uptime-usec"]) / 1e6 for gateway in sofia.gateways(self.ask(sofia.STATUS)).values() if "uptime-usec" in gateway]
+        except ValueError:
+            return None
+        return time.time() - max(ages) if ages else None
+
+    def _marks(self, profile=None):
         """{name: mark} of the gateways that run; None: the profile does not."""
-        if not sofia.is_running(self.ask(sofia.RUNNING)):
+        if not sofia.is_running(self.ask(sofia.RUNNING) if profile is None else profile):
             return None
         try:
             names = sorted(sofia.gateways(self.ask(sofia.STATUS)))
         except ValueError:
             names = []
-        try:
-            marks = self._connect().apis(["sofia_gateway_data %s ivar siptrunk_mark" % name for name in names], allow_error=True)
-        except EslError as error:
-            raise Refused("%s" % error) from error
+        marks = self._ask_all(["sofia_gateway_data %s ivar siptrunk_mark" % name for name in names])
         return {name: mark.strip() for name, mark in zip(names, marks)}
 
     def _lacking_modules(self):
-        return [name for name in MODULES if self.ask("module_exists %s" % name).strip() != "true"]
+        return [name for name, there in zip(MODULES, self._ask_all(["module_exists %s" % name for name in MODULES])) if there.strip() != "true"]
 
     def _lacking_elements(self, files):
         """Names of our files that the document which FreeSWITCH runs on does not have as they are."""
         return _missing(files, os.path.join(self.log_directory, "freeswitch.xml.fsxml"), self.directory)
 
     def _start(self, place, elsewhere):
-        argv = [os.path.join(self.prefix, "bin", "freeswitch"), "-nonat", "-nonatmap", "-nf", "-nc", "-conf", os.path.join(place, "conf")]
+        argv = [os.path.join(self.prefix, "bin", "freeswitch"), "-nonat", "-nonatmap", "-nosql", "-nocal", "-nf", "-nc", "-conf", os.path.join(place, "conf")]
         for option in ("log", "db", "run", "temp", "cache", "storage", "recordings", "scripts", "grammar", "certs", "sounds"):
             argv += ["-" + option, os.path.join(place, "var")]
         modules = [found for found in (os.path.join(self.prefix, "lib", "freeswitch", "mod"), os.path.join(self.prefix, "mod")) if os.path.isdir(found)]
@@ -376,13 +453,14 @@ class FreeSwitch:
         for folder, folders, names in os.walk(self.directory):
             inside = os.path.relpath(folder, self.directory)
             if inside == ".":
-                folders[:] = [name for name in folders if name not in ("siptrunk", "siptrunk.d")]
-            for name in folders:
-                os.mkdir(os.path.join(conf, inside, name), 0o700)
-            for name in names:
-                os.symlink(os.path.join(folder, name), os.path.join(conf, inside, name))
-        texts = {os.path.join("autoload_configs", name): text for name, text in _OVERRIDES.items()}
-        texts[os.path.join("autoload_configs", "lua.conf.xml")] = _OVERRIDES["lua.conf.xml"] % os.path.join(place, "check.lua")
+                folders[:], names[:] = ([name for name in found if name not in ("siptrunk", "siptrunk.d")] for found in (folders, names))
+            for name in [*folders, *names]:
+                path, copy = os.path.join(folder, name), os.path.join(conf, inside, name)
+                if name in names or os.path.islink(path):
+                    os.symlink(path, copy)
+                else:
+                    os.mkdir(copy, 0o700)
+        texts = {os.path.join("autoload_configs", "000_siptrunk_try.xml"): _FIRST % {"place": place}}
         texts.update({path: include_line(name) + "\n" for name, path in INCLUDES.items()})
         texts.update({os.path.join("siptrunk", name): text for name, text in files.items()})
         texts[os.path.join("..", "check.lua")] = _CHECK % {
@@ -397,38 +475,119 @@ class FreeSwitch:
                 os.unlink(path)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
                 stream.write(text)
+        for name in _CERTIFICATES:
+            for folder in self._certificate_folders():
+                if os.path.isfile(os.path.join(folder, name)):
+                    os.symlink(os.path.join(folder, name), os.path.join(var, name))
+                    break
         account = pwd.getpwnam(self.user)
         for folder, folders, names in os.walk(place):
             for path in [folder, *(os.path.join(folder, name) for name in names)]:
                 os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
+    def _certificate_folders(self):
+        return [self.ask("global_getvar certs_dir").strip()] if self.running() else [os.path.join(self.directory, "tls")]
+
     def _judge(self, place, files):
         """What is wrong, as sentences, from what a throwaway instance left behind."""
-        conf = os.path.join(place, "conf")
-        said = ["FreeSWITCH dropped lines of %s, or did not read it." % name for name in _missing(files, os.path.join(place, "var", "freeswitch.xml.fsxml"), conf)]
+        conf, expanded = os.path.join(place, "conf"), os.path.join(place, "var", "freeswitch.xml.fsxml")
+        said = self._no_xml(conf)
+        said += ["FreeSWITCH dropped lines of %s, or did not read it." % name for name in ([] if said else _missing(files, expanded, conf))]
         try:
             with open(os.path.join(place, "answer"), encoding="utf-8", errors="replace") as stream:
                 scripts, _blank, status = stream.read().partition("\n\n")
         except FileNotFoundError:
-            return said + ["The throwaway FreeSWITCH did not start."] + self._words(os.path.join(place, "out"), place)
+            scripts, status = "", None
+        if status is None and not os.path.exists(os.path.join(place, "words")):
+            return said + ["The throwaway FreeSWITCH did not start.", *_tail(os.path.join(place, "out"))]
         said += [line.replace(conf, self.directory) for line in scripts.splitlines() if line]
         wanted = gateways_in(files.get("profile.xml"))
-        found = set(re.findall(r"^    <name>(.+)</name>$", status, re.MULTILINE))
-        if wanted and not sofia.is_running(status):
+        if wanted and not sofia.is_running(status or ""):
             said.append("The Sofia profile %s did not start." % sofia.PROFILE)
-        said += ["It runs without gateway %s." % name for name in sorted(set(wanted) - found)]
-        return said + (self._words(os.path.join(place, "out"), place) if said else [])
+        elif wanted:
+            found = set(re.findall(r"^    <name>(.+)</name>$", status, re.MULTILINE))
+            said += ["It runs without gateway %s." % name for name in sorted(set(wanted) - found)]
+        return said + ([line.replace(conf, self.directory) for line in _words(_read_from(os.path.join(place, "words")))] if said else [])
 
-    def _words(self, path=None, place=""):
-        """The last errors and warnings of a log that concern us."""
-        path = path or os.path.join(self.log_directory, "freeswitch.log")
+    def _no_xml(self, conf):
+        """The files of a configuration that are no XML, as sentences: FreeSWITCH names but a line of the expanded document."""
+        said = []
+        for folder, _folders, names in os.walk(conf):
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                if not name.endswith(".xml") or name == "000_siptrunk_try.xml":
+                    continue
+                try:
+                    with open(path, encoding="utf-8", errors="replace") as stream:
+                        ElementTree.fromstring("<all>%s</all>" % re.sub(r"^\s*<\?xml.*?\?>", "", stream.read()))
+                except ElementTree.ParseError as error:
+                    said.append("%s is not well-formed: %s." % (path.replace(conf, self.directory), error))
+                except OSError:
+                    continue
+        return said
+
+    def _log_size(self):
         try:
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in stream.readlines()[-400:]]
+            return os.path.getsize(os.path.join(self.log_directory, "freeswitch.log"))
         except OSError:
-            return []
-        ours = [line for line in lines if re.search(r"\[(?:ERR|CRIT|ALERT|WARNING)\]|Cannot", line) and re.search("sofia|siptrunk|xml|lua|Cannot", line)]
-        return [re.sub(r"^.*?\[(?=ERR|CRIT|ALERT|WARNING)", "[", line).replace(os.path.join(place, "conf"), self.directory) for line in ours[-5:]]
+            return 0
+
+    def _log(self):
+        """What the live one has logged since this run began to change things."""
+        return _read_from(os.path.join(self.log_directory, "freeswitch.log"), self._log_from)
+
+    def _words(self):
+        return _words(self._log())
+
+
+def _lacks(module):
+    return "FreeSWITCH runs without %s; load it in autoload_configs/modules.conf.xml, and now with fs_cli -x 'load %s'." % (module, module)
+
+
+def _other_settings(files, profile):
+    """Names of the parameters that a rescan brings, and the running profile has otherwise; `profile`: what it says of itself."""
+    wanted = settings_in(files.get("profile.xml"))
+    found = {key: re.search(r"<%s>(.*)</%s>" % (tag, tag), profile) for key, tag in _AT_ONCE.items()}
+    return [key for key, match in sorted(found.items()) if key in wanted and match and html.unescape(match.group(1)) != wanted[key]]
+
+
+def _read_from(path, offset=0):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            stream.seek(offset if os.path.getsize(path) >= offset else 0)
+            return stream.read(1000000)
+    except OSError:
+        return ""
+
+
+def _no_socket(path):
+    """Whether a profile found its address or port taken, or not this host's."""
+    return "Error Creating SIP UA" in _read_from(path)
+
+
+def _gave_up(text):
+    """Whether the profile will not start any more."""
+    return "The likely causes for this are" in text
+
+
+def _words(text):
+    """The last errors and warnings of a log that concern us."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in text.splitlines()]
+    ours = [line for line in lines if re.search(r"\[(?:ERR|CRIT|ALERT|WARNING)\]", line) and re.search("sofia|siptrunk|xml|lua|event_socket", line)]
+    ours = [line for line in ours if not re.search("MSG Thread|Ping |Already Loaded|Failed Registration", line)]
+    return [re.sub(r"^.*?\[(?=ERR|CRIT|ALERT|WARNING)", "[", line) for line in ours[-5:]]
+
+
+def _tail(path):
+    """The last lines that a program printed."""
+    lines = [line.strip() for line in _read_from(path).splitlines()]
+    return [line for line in lines if line and not re.search("SCHED_FIFO|nice level", line)][-3:]
+
+
+def _shapes(files):
+    """{name: what it says} of the gateways."""
+    found = [gateway for profile in _elements(files.get("profile.xml")) for gateway in profile.iterfind("gateways/gateway")]
+    return {gateway.get("name"): _shape(gateway, "") for gateway in found}
 
 
 def _missing(files, expanded, conf_dir):
@@ -441,9 +600,8 @@ def _missing(files, expanded, conf_dir):
     for name, section in _SECTIONS.items():
         if not files.get(name):
             continue
-        elements = ElementTree.fromstring("<all>%s</all>" % files[name])
-        wanted = [_shape(element, conf_dir) for element in elements if element.tag != "X-PRE-PROCESS"]  # it leaves nothing
+        wanted = [_shape(element, conf_dir) for element in _elements(files[name]) if element.tag != "X-PRE-PROCESS"]  # it leaves nothing
         there = {_shape(element, conf_dir) for parent in document.iterfind(section) for element in parent}
-        if not all(element in there for element in wanted):
+        if not wanted or not all(element in there for element in wanted):
             found.append(name)
     return sorted(found)

@@ -19,7 +19,8 @@ Files are {name: text}. An engine is any object with
     rehearse(files, includes)                try them apart from the running engine; returns how; Refused with the engine's words
     faults(files)                            what the running engine lacks of these files, as sentences
     restart_needed(files)                    what of them takes effect only after a restart, as sentences
-    restart_only(before, files)              what of that cannot be seen in the running engine, and is to be remembered
+    restart_only(before, files, waiting)     what of that cannot be seen in the running engine, and is to be remembered; `waiting`
+                                             is what was remembered of earlier files, of which it returns what still waits
     started()                                when it was started, in seconds of the epoch; None: it does not run
     busy()                                   whether a restart would end calls
     activate(files, before, names, restart, known)  load the files `names` (or restart), and look. `before` are the files
@@ -173,6 +174,13 @@ class Store:
     def fresh(self):
         """Whether the engine was just installed, and has no calls to lose."""
         return os.path.isdir(self._fresh)
+
+    def in_force(self, started):
+        """The files with which an engine that was started then began: those of before, when a run was cut short since."""
+        journal = self.journal()
+        if journal and journal["from"] is not None and started is not None and os.path.islink(self.link) and started < os.lstat(self.link).st_mtime:
+            return self.read(journal["from"])
+        return self.read(self.live())
 
     # --- acting ---
 
@@ -337,7 +345,7 @@ def _take_back(path, text, created):
 
 
 def _values(name, text, private):
-    """(section and key, value, line without the value) of each line; without a secret, value is None."""
+    """(section and key, value, line with the value hidden) of each line; without a secret, value is None."""
     section, count = "", {}
     for line in text.splitlines():
         head, found = _SECTION.match(line), _XML_SECRET.match(line) or _SECRET.match(line)
@@ -345,9 +353,11 @@ def _values(name, text, private):
         key = "%s/%s" % (section, found.group(1).strip() if found else "")
         count[key] = count.get(key, 0) + 1
         if name in private:
-            yield "", line, ""
+            yield "", line, HIDDEN
+        elif found:
+            yield (key, count[key]), found.group(2), found.group(1) + HIDDEN + "".join(found.groups()[2:])
         else:
-            yield (key, count[key]), found.group(2) if found else None, found.group(1) if found else line
+            yield (key, count[key]), None, line
 
 
 def secrets_in(files, private=()):
@@ -370,7 +380,7 @@ def diff(before, after, private=()):
         for side, text in enumerate((before.get(name, ""), after.get(name, ""))):
             for key, value, shown in _values(name, text, private):
                 changed = " (changed)" if side and key in old and old[key] != value else ""
-                lines[side].append(shown if value is None else shown + HIDDEN + changed)
+                lines[side].append(shown + changed)
         text = "\n".join(difflib.unified_diff(*lines, "before: %s" % name, "after: %s" % name, lineterm=""))
         if text:
             found.append({"prepared": text + "\n"})
@@ -408,7 +418,9 @@ def _deploy(store, engine, files, allow_restart, check):
         if unverified and not check:  # what the run that was cut short left live goes back too
             raise Refused("%s\n%s" % (error, _roll_back(store, engine, before, sorted(files), False, [])), rolled_back=True) from None
         raise Refused("%s Nothing was changed." % error) from None
-    remembered = sorted({*store.waiting(engine.started()), *engine.restart_only(before, files)})
+    started = engine.started()
+    waiting_before = store.waiting(started)
+    remembered = sorted(engine.restart_only(store.in_force(started), files, waiting_before))
     waiting = engine.restart_needed(files) + remembered
     new = fresh and not engine.busy()
     restart = new or (bool(waiting) and allow_restart)
@@ -436,7 +448,7 @@ def _deploy(store, engine, files, allow_restart, check):
             store.begin(number, lacking)
         engine.activate(files, before, names, restart)
         if transaction:
-            if remembered and not restart:
+            if (remembered or waiting_before) and not restart:
                 store.wait(remembered)
             store.finish()
     except (Refused, OSError) as error:

@@ -54,8 +54,8 @@ class Engine:
     def restart_needed(self, files):
         return self.waiting
 
-    def restart_only(self, before, files):
-        return self.unseen if before != files else []
+    def restart_only(self, before, files, waiting):
+        return sorted({*waiting, *(self.unseen if before != files else [])})
 
     def started(self):
         return self.start
