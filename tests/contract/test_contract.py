@@ -56,7 +56,7 @@ def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
     records = engine.records()[known:]
     assert len(records) == 1, f"{what}: one record for the call"
     check_caller(call, what, seen, plan)
-    check_record(call, what, records[0], lab)
+    check_record(call, what, records[0], lab, plan)
     time.sleep(call.linger)
     check_carriers(call, what, lab, began)
 
@@ -83,7 +83,7 @@ def check_caller(call: Call, what: str, seen: CallResult, plan: dict) -> None:
     assert least <= seen.pdd <= most, f"{what}: post-dial delay {seen.pdd:.2f} s, expected {least:g} to {most:g}"
 
 
-def check_record(call: Call, what: str, record: dict, lab: Lab) -> None:
+def check_record(call: Call, what: str, record: dict, lab: Lab, plan: dict) -> None:
     got = [(a["trunk"], lab.host_of(a["target"]), a["code"], a["next"]) for a in record["attempts"]]
     assert got == [(a.trunk, a.host, a.code, a.next) for a in call.attempts], f"{what}: attempts of the record"
     assert [(p["trunk"], p["why"]) for p in record["passed_over"]] == list(call.passed_over), f"{what}: whom the record says was passed over"
@@ -91,6 +91,9 @@ def check_record(call: Call, what: str, record: dict, lab: Lab) -> None:
     assert (record["trunk"], record["target"]) == (last["trunk"], last["target"]), f"{what}: trunk and target are those of the last attempt"
     assert record["to"] == call.number and record["route"], f"{what}: route and number"
     assert all(attempt["ms"] >= 0 and attempt["at"] and attempt["reason"] for attempt in record["attempts"]), f"{what}: each attempt has its time and reason"
+    ring = plan["routes"][0]["attempts"][0]["bounds"]["ring"]
+    for attempt in (attempt for attempt in record["attempts"] if attempt["code"] in (180, 183)):
+        assert ring["effective"] <= attempt["ms"] / 1000 <= ring["latest"] + MARGIN, f"{what}: it rang for {attempt['ms']} ms, expected {ring}"
     expected = "cancelled" if call.cancel_after is not None else "answered" if call.code == 200 else "failed"
     assert record["result"] == expected, f"{what}: result"
 
