@@ -48,6 +48,8 @@ from ansible_collections.siptrunk.failover.plugins.filter.freeswitch_codec impor
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.verdicts import compact
 
 _SHORT = 100
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = frozenset("and break do else elseif end false for function goto if in local nil not or repeat return then true until while".split())
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9 _.,:/@+*#()-]")
 
 
@@ -56,18 +58,23 @@ def lua(value, indent=0):
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return f"{value:g}" if float(value).is_integer() else repr(value)
+        return str(int(value)) if float(value).is_integer() else repr(value)
     if isinstance(value, str):
         # all but letters, digits and a few others by number: no quoting, no line break, no "$" to be replaced
         return f'"{_NOT_PLAIN.sub(lambda match: "".join(f"{chr(92)}{byte:03d}" for byte in match.group().encode()), value)}"'
     pad = " " * (indent + 2)
     if isinstance(value, dict):
-        entries = [f"{key if key.isidentifier() else f'[{lua(key)}]'} = {lua(item, indent + 2)}" for key, item in value.items()]
+        entries = [f"{_key(key)} = {lua(item, indent + 2)}" for key, item in value.items()]
     else:
         entries = [lua(item, indent + 2) for item in value]
     if len(", ".join(entries)) < _SHORT and not any("\n" in entry for entry in entries):
         return "{" + ", ".join(entries) + "}"
     return "{\n" + "".join(f"{pad}{entry},\n" for entry in entries) + " " * indent + "}"
+
+
+def _key(name):
+    """A trunk may be named as a word of Lua's own."""
+    return name if _NAME.fullmatch(name) and name not in _RESERVED else f"[{lua(name)}]"
 
 
 def freeswitch_route(route, plan, more=None):
