@@ -41,7 +41,7 @@ import time
 
 HIDDEN = "********"
 _SECRET = re.compile(r"^(\s*[\w-]*(?:password|secret|md5_cred|token)[\w-]*\s*=>?\s*)(.+)$", re.IGNORECASE)
-_SECTION = re.compile(r"^\s*(?:\[([^\]]+)\]|<\w+ name=\"([^\"]+)\")")
+_SECTION = re.compile(r"^\s*(?:\[([^\]]+)\]|<(?:configuration|gateway|profile) name=\"([^\"]+)\")")
 _XML_SECRET = re.compile(r"^(\s*<param name=\"[\w-]*(?:password|secret|token)[\w-]*\" value=\")(.*)(\"/>)$", re.IGNORECASE)
 
 

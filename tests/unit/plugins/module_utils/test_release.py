@@ -344,6 +344,35 @@ def test_secrets_as_written_and_as_meant():
     assert found == {"p\\;q", "p;q", "k"}
 
 
+def gateway(name, password):
+    """As profile.xml has it."""
+    return f"""    <gateway name="{name}">
+      <variables>
+        <variable name="siptrunk_mark" value="mark-of-{name}" direction="inbound"/>
+      </variables>
+      <param name="username" value="pbx"/>
+      <param name="auth-username" value="login"/>
+      <param name="password" value="{password}"/>
+    </gateway>
+"""
+
+
+def test_secrets_in_xml_as_written_and_as_meant():
+    found = secrets_in({"profile.xml": gateway("acme.1", "a&#38;b&#34;/&#62;&#36;${c}") + gateway("beta.1", "plain")})
+    assert found == {"a&#38;b&#34;/&#62;&#36;${c}", 'a&b"/>$${c}', "plain"}
+
+
+def test_differences_of_xml_show_no_secret_but_whose_changed():
+    """A gateway is compared with the one of its name, wherever that stands."""
+    before = {"profile.xml": gateway("beta.1", "same") + gateway("gamma.1", "old&#38;1")}
+    after = {"profile.xml": gateway("acme.1", "fresh") + gateway("beta.1", "same") + gateway("gamma.1", "new&#38;1")}
+    text = "".join(part["prepared"] for part in diff(before, after))
+    hidden = '<param name="password" value="********"/>'
+    assert f"-      {hidden}\n+      {hidden} (changed)\n" in text
+    assert (text.count(hidden), text.count("(changed)")) == (3, 1)
+    assert not [word for word in ("old", "new", "same", "fresh") if word in text]
+
+
 def test_the_journal_is_for_root_alone_and_holds_no_text_of_the_operators(store, engine):
     def dies(*_args):
         raise Killed

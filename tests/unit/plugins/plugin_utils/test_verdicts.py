@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import verdicts
 
@@ -117,3 +119,18 @@ VERDICTS = "expected one of next_target, next_trunk, final"
 )
 def test_problems(written, problems):
     assert verdicts.parse_overrides(written)[1] == problems
+
+
+@given(
+    st.dictionaries(st.sampled_from(list(verdicts.DEFAULTS)), st.sampled_from(verdicts.VERDICTS)),
+    st.dictionaries(st.sampled_from("3456"), st.sampled_from(verdicts.VERDICTS)),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_compact_table_says_the_same_in_the_fewest_rows(codes, classes):
+    merged = {**verdicts.DEFAULTS, **{code: classes[str(code)[0]] for code in verdicts.CODES if str(code)[0] in classes}, **codes}
+    table = {str(outcome): verdict for outcome, verdict in merged.items()}
+    rows = verdicts.compact(table)
+    short = dict(rows)
+    assert len(short) == len(rows), "a row stands twice"
+    assert {outcome: short.get(outcome) or short[outcome[0] + "XX"] for outcome in table} == table
+    assert not [code for code in short if code.isdigit() and short[code[0] + "XX"] == short[code]]
