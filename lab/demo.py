@@ -5,68 +5,120 @@
 
 from __future__ import annotations
 
-import json
-import re
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import CallResult, Lab, podman, wait_until
+from engines import Asterisk, FreeSwitch
+from harness import CallResult, Lab, wait_until
 from rich.console import Console
 from rich.table import Table
 
 REPO = Path(__file__).resolve().parents[1]
-LOG = REPO / ".cache" / "lab.log"
+CACHE = Path(os.environ.get("SIPTRUNK_CACHE", REPO / ".cache"))
+LOG = CACHE / "lab.log"
+NO_FREESWITCH = CACHE / "image-freeswitch.missing"  # lab/setup says there why
 NUMBER = "12125550100"
 PRIMARY = ("acme1", "acme2")
 console = Console(highlight=False)
 
 
-def main() -> int:
-    lab = Lab()
-    LOG.write_text("", encoding="utf-8")
-    console.print("\n[bold]A phone system with two carriers.[/] acme is the primary (two servers, found by DNS SRV), beta the backup.\n")
-    step("containers: PBX, carriers, name server, phone", lambda: playbook("lab/create.yml"))
-    lab.thaw(*PRIMARY)
-    step("carriers, DNS zones, the operator's own files", lambda: playbook("lab/provision.yml"))
-    step("[bold]ansible-playbook site.yml[/]", lambda: playbook("site.yml"))
-    lab.reset()
-    step("the probes find every carrier alive", lambda: wait_until(lambda: all_alive(lab), 60, "every target alive"))
+class PhoneSystem:
+    """A phone system of the lab, its caller, and the table of what the caller noticed."""
 
-    table = Table(title="What the caller noticed", title_style="bold", header_style="bold", row_styles=[""])
-    for name in ("", "call", "told", "post-dial delay", "went out through", "asked on the way"):
-        table.add_column(name, justify="right" if name in ("told", "post-dial delay") else "left")
-    lost = 0
+    def __init__(self, engine: type[Asterisk | FreeSwitch], port: int) -> None:
+        self.lab = Lab(pbx=engine.host)
+        self.lab.caller.port = port
+        self.engine = engine(self.lab.container(engine.host))
+        self.name = engine.name
+        self.lost = 0
+        self.table = Table(title=f"What the caller noticed: {self.name}", title_style="bold", header_style="bold")
+        for name, width in (("", 6), ("call", 0), ("told", 0), ("post-dial delay", 0), ("went out through", 0), ("asked on the way", 20)):
+            self.table.add_column(name, justify="right" if name in ("told", "post-dial delay") else "left", min_width=width)
+
+    def well(self) -> bool:
+        """Whether the probes find every target alive."""
+        return all(self.engine.reachable().values())
+
+    def calls(self, phase: str, count: int) -> None:
+        """Place calls, one after the other, and add them to the table."""
+        for number in range(1, count + 1):
+            known = len(self.engine.records())
+            seen = self.lab.caller.call(NUMBER)
+            wait_until(lambda known=known: len(self.engine.records()) > known, 10, "the record of the call")
+            record = self.engine.records()[-1]
+            self.lost += seen.code != 200
+            row = describe(seen, record, self.lab)
+            console.print(f"  {phase:7}call {number} by {self.name}: {seen.code} after {row[1]}, through {record['trunk'] or 'nobody'}")
+            self.table.add_row(phase if number == 1 else "", str(number), *row, end_section=number == count)
+
+
+def main() -> int:
+    systems = [PhoneSystem(Asterisk, 5060)]
+    if not NO_FREESWITCH.exists():
+        systems.append(PhoneSystem(FreeSwitch, 5070))
+    lab = systems[0].lab
+    LOG.write_text("", encoding="utf-8")
+    names = " and ".join(system.name for system in systems)
+    console.print(f"\n[bold]{names}, each with the same two carriers.[/] acme is the primary (two servers, found by DNS SRV), beta the backup.\n")
+    step(f"containers: {names}, carriers, name server, phone", lambda: playbook("lab/create.yml", systems))
+    lab.thaw(*PRIMARY)
+    step("carriers, DNS zones, the operator's own files", lambda: playbook("lab/provision.yml", systems))
+    step("[bold]ansible-playbook site.yml[/]", lambda: playbook("site.yml", systems))
+    lab.reset()
+    step("the probes find every carrier alive", lambda: wait_until(lambda: all(s.well() for s in systems), 60, "every target alive"))
+
     try:
-        lost += calls(lab, table, "before", 2)
+        calls(systems, "before", 2)
         step("[bold red]power cut at acme[/]: both its servers stop", lambda: lab.freeze(*PRIMARY))
-        lost += calls(lab, table, "outage", 4)
+        calls(systems, "outage", 4)
     finally:
         step("[bold green]acme is back[/]", lambda: lab.thaw(*PRIMARY))
-    took = step("the probes find it alive", lambda: wait_until(lambda: all_alive(lab), 60, "acme alive again"))
-    took += step("it has cooled down (cool_down: 30 s after it was silent)", lambda: wait_until(lambda: not cooling(lab), 60, "acme cooled down"))
-    lost += calls(lab, table, "after", 2)
+    took = step("the probes find it alive", lambda: wait_until(lambda: all(s.well() for s in systems), 60, "acme alive again"))
+    took += step(
+        "it has cooled down (cool_down: 30 s after it was silent)",
+        lambda: wait_until(lambda: not any(s.engine.cooling() for s in systems), 60, "acme cooled down"),
+    )
+    calls(systems, "after", 2)
 
-    console.print()
-    console.print(table)
+    for system in systems:
+        console.print()
+        console.print(system.table)
+    lost = sum(system.lost for system in systems)
     verdict = "[bold green]No call was lost.[/]" if not lost else f"[bold red]{lost} calls were lost.[/]"
-    took_text = f"acme was in use again {took:.0f} s after it came back."
-    console.print(f"\n{verdict} The first call of the outage waited for silence; after that nobody noticed. {took_text}\n")
+    console.print(f"\n{verdict} The first call of the outage waited for silence; after that nobody noticed.")
+    console.print(f"acme was in use again {took:.0f} s after it came back.\n")
     console.print("[dim]The lab stays up. Try:[/]")
-    for command, what in HINTS:
+    for command, what in (hint for system in systems for hint in HINTS[system.name]):
         console.print(f"  {command}  [dim]{what}[/]", soft_wrap=True)
+    for command, what in HINTS["everywhere"]:
+        console.print(f"  {command.format(inventories=' '.join(inventories(systems)))}  [dim]{what}[/]", soft_wrap=True)
     console.print()
+    if NO_FREESWITCH.exists():
+        why = NO_FREESWITCH.read_text(encoding="utf-8").strip()
+        console.print(f"[yellow]FreeSWITCH was skipped[/]: {why}.\n", soft_wrap=True)
     return 1 if lost else 0
 
 
-HINTS = (
-    ("lab/run podman exec siptrunk-lab-pbx asterisk -rx 'pjsip show contacts'", "what the probes see"),
-    ("lab/run podman exec siptrunk-lab-pbx tail -n 3 /var/log/asterisk/siptrunk-cdr.jsonl", "the record of the last calls"),
-    ("lab/run podman pause siptrunk-lab-acme1", "break one server; then run make lab again"),
-    ("lab/run ansible-playbook -i inventories/lab site.yml --check --diff", "change the model first: inventories/lab/group_vars"),
-    ("make lab-down", "remove every trace"),
-)
+HINTS = {
+    "Asterisk": (
+        ("lab/run podman exec siptrunk-lab-pbx asterisk -rx 'pjsip show contacts'", "what the probes of Asterisk see"),
+        ("lab/run podman exec siptrunk-lab-pbx tail -n 3 /var/log/asterisk/siptrunk-cdr.jsonl", "the record of its last calls"),
+    ),
+    "FreeSWITCH": (
+        ("lab/run podman exec siptrunk-lab-fs fs sofia xmlstatus gateway acme.1.probe", "what a probe of FreeSWITCH sees"),
+        (f"lab/run podman exec siptrunk-lab-fs tail -n 3 {FreeSwitch.records_file}", "the record of its last calls"),
+    ),
+    "everywhere": (
+        ("lab/run podman pause siptrunk-lab-acme1", "break one server; then run make lab again"),
+        ("lab/run ansible-playbook {inventories} site.yml --check --diff", "change the model first: inventories/lab/group_vars/siptrunk_pbx.yml"),
+        ("make lab-down", "remove every trace"),
+    ),
+}
 
 
 def step(what: str, action) -> float:
@@ -79,52 +131,33 @@ def step(what: str, action) -> float:
     return took
 
 
-def playbook(path: str) -> None:
+def inventories(systems: Iterable[PhoneSystem]) -> list[str]:
+    """Options of ansible-playbook."""
+    return ["-i", "inventories/lab", *(["-i", "inventories/lab-freeswitch"] if any(s.name == FreeSwitch.name for s in systems) else [])]
+
+
+def playbook(path: str, systems: Iterable[PhoneSystem]) -> None:
+    argv = ["ansible-playbook", *inventories(systems), path]
     with LOG.open("a", encoding="utf-8") as log:
-        done = subprocess.run(
-            ["ansible-playbook", "-i", "inventories/lab", path], cwd=REPO, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
-        )
+        done = subprocess.run(argv, cwd=REPO, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         console.print("\n".join(LOG.read_text(encoding="utf-8").splitlines()[-30:]), markup=False)
-        sys.exit(f"ansible-playbook {path} failed; the whole log is {LOG.relative_to(REPO)}")
+        sys.exit(f"ansible-playbook {path} failed; the whole log is {LOG}")
 
 
-def all_alive(lab: Lab) -> bool:
-    return "Unavail" not in podman(lab.container("pbx"), ["asterisk", "-rx", "pjsip list contacts"])
-
-
-def cooling(lab: Lab) -> bool:
-    """Whether a target that was silent is still passed over."""
-    said = podman(lab.container("pbx"), ["asterisk", "-rx", "dialplan show globals"])
-    return any(int(until) > time.time() for until in re.findall(r"SIPTRUNK_COOL_\S+=(\d+)", said))
-
-
-def records(lab: Lab) -> list[dict]:
-    return [json.loads(line) for line in podman(lab.container("pbx"), ["cat", "/var/log/asterisk/siptrunk-cdr.jsonl"], check=False).splitlines()]
-
-
-def calls(lab: Lab, table: Table, phase: str, count: int) -> int:
-    """Place calls and add them to the table; how many were lost."""
-    lost = 0
-    for number in range(1, count + 1):
-        known = len(records(lab))
-        with console.status(f"call {number} {phase}"):
-            seen = lab.caller.call(NUMBER)
-            wait_until(lambda known=known: len(records(lab)) > known, 10, "the record of the call")
-        record = records(lab)[-1]
-        lost += seen.code != 200
-        row = describe(seen, record, lab)
-        console.print(f"  {phase:7} call {number}: {seen.code} after {row[1]}, through {record['trunk']}")
-        table.add_row(phase if number == 1 else "", str(number), *row, end_section=number == count)
-    return lost
+def calls(systems: list[PhoneSystem], phase: str, count: int) -> None:
+    """The same calls by every phone system, at the same time: they meet the same outage."""
+    with console.status(f"calls {phase}"), ThreadPoolExecutor() as pool:
+        list(pool.map(lambda system: system.calls(phase, count), systems))
 
 
 def describe(seen: CallResult, record: dict, lab: Lab) -> tuple[str, str, str, str]:
+    """told, post-dial delay, went out through, asked on the way"""
     colour = "green" if seen.code == 200 else "red"
     delay = "-" if seen.pdd is None else f"{seen.pdd * 1000:.0f} ms" if seen.pdd < 1 else f"[yellow]{seen.pdd:.2f} s[/]"
     asked = [f"{lab.host_of(a['target'])} {a['code'] or a['reason']} ({a['ms'] / 1000:.1f} s)" for a in record["attempts"][:-1]]
     through = f"{record['trunk']} [dim]({lab.host_of(record['target'])})[/]"
-    return f"[{colour}]{seen.code}[/]", delay, through, ", ".join(asked) or "[dim]nobody[/]"
+    return f"[{colour}]{seen.code}[/]", delay, through, "\n".join(asked) or "[dim]nobody[/]"
 
 
 if __name__ == "__main__":
