@@ -120,7 +120,7 @@ def settings_in(text):
 def event_socket_in(text):
     """(port, password) of an event_socket.conf; None for what it does not say."""
     found = {name: re.search(r'<param\s+name="%s"\s+value="([^"]*)"' % name, text or "") for name in ("listen-port", "password")}
-    port, password = (match and ElementTree.fromstring('<a b="%s"/>' % match.group(1)).get("b") for match in found.values())
+    port, password = (match and html.unescape(match.group(1)) for match in found.values())
     return (int(port) if port and port.isdigit() else None), password
 
 

@@ -52,7 +52,7 @@ class OnFreeSwitch(Host):
         "when FreeSWITCH loads it": f"{prefix}/bin/fs_cli -p $(cat {config}/siptrunk/esl.secret) -x 'sofia xmlstatus gateway gamma.1' | grep -q '<name>gamma'",
         "when the event socket has its new password": f"{prefix}/bin/fs_cli -p {NEW_PASSWORD} -x status | grep -q ready",
     }
-    waits = ["timer-T1X64=8000 of the Sofia profile siptrunk (now 6400)"]
+    waits = ["timer-T1X64=8000 of the Sofia profile siptrunk (now 4000)"]
     shown = ['+    <gateway name="gamma.1">', '+      <param name="password" value="********"/>']
     step = 5
 

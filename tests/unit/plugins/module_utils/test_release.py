@@ -335,6 +335,13 @@ def test_differences_show_no_secret_but_that_it_changed():
     assert not [word for word in ("old", "new", "same", "fresh", "k1", "k2") if word in text]
 
 
+def test_differences_of_xml_show_no_secret():
+    line = '<gateway name="a">\n  <param name="password" value="%s"/>\n</gateway>\n'
+    text = "".join(part["prepared"] for part in diff({"a.xml": line % "old&#34;"}, {"a.xml": line % "new&#34;"}))
+    assert '-  <param name="password" value="********"/>\n+  <param name="password" value="********"/> (changed)\n' in text
+    assert {"new&#34;", 'new"'} <= secrets_in({"a.xml": line % "new&#34;"})
+
+
 def test_no_difference_no_output():
     assert diff(OLD, OLD) == []
 
@@ -395,6 +402,29 @@ def test_what_waits_for_a_restart_is_remembered_until_then(store):
     assert again["restart_needed"] == ["the transport"] and not again["changed"]
     engine.start = time.time()
     assert deploy(store, engine, NEW)["restart_needed"] == []
+
+
+def test_what_waited_and_is_taken_back_waits_no_longer(store):
+    engine = Engine(store)
+    deploy(store, engine, OLD)
+    engine.unseen = ["the transport"]
+    deploy(store, engine, NEW)
+    engine.restart_only = lambda before, files, waiting: []
+    assert deploy(store, engine, OLD)["restart_needed"] == []
+    del engine.restart_only
+    assert deploy(store, engine, OLD)["restart_needed"] == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_runs_after_a_run_that_was_cut_short_is_what_was_before(store, restarted):
+    """Unless the engine was started since."""
+    engine = Engine(store)
+    deploy(store, engine, OLD)
+    store.begin(store.write(NEW), {})
+    engine.start = time.time() + 1 if restarted else 0.0
+    assert store.in_force(engine.start) == (NEW if restarted else OLD)
+    engine.unseen = ["the transport"]
+    assert deploy(store, engine, NEW)["restart_needed"] == ([] if restarted else ["the transport"])
 
 
 def test_what_waits_is_restarted_for_when_that_is_allowed(store):
