@@ -37,8 +37,8 @@ class PhoneSystem:
         self.name = engine.name
         self.lost = 0
         self.table = Table(title=f"What the caller noticed: {self.name}", title_style="bold", header_style="bold")
-        for name, width in (("", 6), ("call", 0), ("told", 0), ("post-dial delay", 0), ("went out through", 0), ("asked on the way", 20)):
-            self.table.add_column(name, justify="right" if name in ("told", "post-dial delay") else "left", min_width=width)
+        for name in ("", "call", "told", "post-dial delay", "went out through", "asked on the way"):
+            self.table.add_column(name, justify="right" if name in ("told", "post-dial delay") else "left")
 
     def well(self) -> bool:
         """Whether the probes find every target alive."""
@@ -64,7 +64,7 @@ def main() -> int:
     lab = systems[0].lab
     LOG.write_text("", encoding="utf-8")
     names = " and ".join(system.name for system in systems)
-    console.print(f"\n[bold]{names}, each with the same two carriers.[/] acme is the primary (two servers, found by DNS SRV), beta the backup.\n")
+    console.print(f"\n[bold]{names} with two carriers.[/] acme is the primary (two servers, found by DNS SRV), beta the backup.\n")
     step(f"containers: {names}, carriers, name server, phone", lambda: playbook("lab/create.yml", systems))
     lab.thaw(*PRIMARY)
     step("carriers, DNS zones, the operator's own files", lambda: playbook("lab/provision.yml", systems))
