@@ -145,7 +145,7 @@ local function operators_hook(leg)
     return {trunk = leg.trunk, target = leg.target, caller_id = given.caller_id, headers = headers}
 end
 
--- What leg.lua tells of a leg, a moment after its end: the SIP code (or none) and the port that it came from (0: FreeSWITCH made it up).
+-- What leg.lua tells of a leg, a moment after its end. When it does not, the caller's channel tells whether it rang.
 local function leg_report(attempt)
     local key, ends = "siptrunk_leg/" .. attempt.key, now() + (NO_LEG[get("originate_disposition")] and 0 or LEG_WAIT)
     local said = ask("hash", "select/" .. key)
@@ -155,16 +155,17 @@ local function leg_report(attempt)
     end
     -- one that comes too late is removed all the same
     api:execute(said == "" and "sched_api" or "hash", (said == "" and "+5 none hash " or "") .. "delete/" .. key)
-    return said:match("^(%d%d%d) "), said:match(" (%d+)$")
+    local code, port, rang, answered = said:match("^(%S+) (%S+) (%S+) (%d+)$")
+    if code then return {code = code:match("^%d%d%d$"), port = port, rang = rang:match("^%d+$"), answered = tonumber(answered) / 1000} end
+    return {rang = since("progress_media_time") >= attempt.began and "183" or since("progress_time") >= attempt.began and "180" or nil, answered = 0}
 end
 
 -- What became of an attempt without an answer: the outcome (a SIP code or a name), the code for the record, the reason, whether it rang.
 -- The truth is in the SIP code: FreeSWITCH gives 403 and 603 the same cause.
-local function outcome_of(attempt, bounds)
+local function outcome_of(ended, bounds)
     local disposition = get("originate_disposition") or ""
-    local code, port = leg_report(attempt)
+    local code, port, rang = ended.code, ended.port, ended.rang
     local phrase = plain(get("sip_hangup_phrase"), "a-zA-Z0-9 .,")
-    local rang = since("progress_media_time") >= attempt.began and "183" or since("progress_time") >= attempt.began and "180" or nil
     if disposition == "ALLOTTED_TIMEOUT" or disposition == "NO_ANSWER" then return "rang_out", rang or "180", "", rang or "180" end
     if disposition == "PROGRESS_TIMEOUT" then
         -- A 100 shows in no variable. Without one the bound for silence would have ended it, where that is the shorter.
@@ -194,7 +195,8 @@ local function ask_target(trunk, target)
     set("effective_caller_id_name", leg.caller_id)
     for key, value in pairs(leg.headers) do set("sip_h_" .. key, value) end
     local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, key = uuid .. "-" .. #attempts, began = now()}
-    set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key)
+    local connected = since("answered_time") > 0 -- before: a menu, a queue. Then the leg alone tells whether the carrier answered.
+    set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key .. (connected and " all" or ""))
     session:execute("limit_execute", string.format("hash siptrunk %s %s bridge %s[absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
         trunk.name, not route.emergency and trunk.max_channels > 0 and trunk.max_channels or "-", LEG,
         trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%23"))))
@@ -202,18 +204,20 @@ local function ask_target(trunk, target)
     if get("originate_disposition") == "FULL" and session:ready() then return "full" end
 
     last_trunk, last_target = attempt.trunk, attempt.target
-    local answered = since("answered_time")
+    local ms, answered, ended = now() - attempt.began, since("answered_time"), nil
+    if connected or answered == 0 then
+        ended = leg_report(attempt)
+        answered = ended.answered
+    end
     if answered > 0 then
         result, talked = "answered", math.floor((now() - answered) / 1000)
         return note(attempt, "200", "200", "OK", math.max(0, answered - attempt.began), "final")
     end
-    local ms = now() - attempt.began
     if not session:ready() then
         result = "cancelled"
-        leg_report(attempt)
         return note(attempt, "487", "487", "the caller hung up", ms, "final")
     end
-    local outcome, code, reason, rang = outcome_of(attempt, bounds)
+    local outcome, code, reason, rang = outcome_of(ended, bounds)
     local verdict = verdict_of(verdicts, outcome)
     if rang and not route.hunt_after_ringing then verdict = "final" end
     note(attempt, outcome, code, reason, ms, verdict)
