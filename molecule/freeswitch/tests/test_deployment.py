@@ -62,7 +62,7 @@ class OnFreeSwitch(Host):
     def objects(self):
         said = self.shell(
             self.tools + "fs 'sofia xmlstatus gateway' > /tmp/gateways; grep -h '<name>' /tmp/gateways | sed 's/ *<.\\?name>//g' | sort | while read -r name;"
-            ' do echo "$name $(fs "sofia_gateway_data $name ivar siptrunk_mark") $(fs "sofia_gateway_data $name ivar nothing")"; done; rm /tmp/gateways;'
+            ' do echo "$name $(fs "sofia_gateway_data $name ivar siptrunk_mark") $(fs "sofia xmlstatus gateway $name" | grep -E "<(pingfreq|from|proxy)>" | tr -d " \\n")"; done; rm /tmp/gateways;'
             " fs 'sofia xmlstatus profile siptrunk' | grep -E '<(url|context|inbound-codecs|outbound-codecs)>'; fs 'xml_locate root' | md5sum; fs 'show modules' | md5sum"
         )
         return said.splitlines()
@@ -95,6 +95,7 @@ class OnFreeSwitch(Host):
 
 
 HOST = OnFreeSwitch()
+MOMENTS = [moment for moment in HOST.watched if "password" not in moment]
 CASES = {
     "damage": {
         "an element is gone, loaded": "sed -i '/name=\"ping\"/d' siptrunk/profile.xml; fs reloadxml; fs 'sofia profile siptrunk killgw acme.1.probe'; sleep 1;"
@@ -120,7 +121,11 @@ CASES = {
         "no XML": ("xml", ["error near line", f"{HOST.config}/siptrunk/profile.xml is not well-formed: mismatched tag"]),
     },
     "user": ["nobody", "freeswitch"],
-    "when": [moment for moment in HOST.watched if "password" not in moment],
+    "killed": [
+        *((moment, "usual") for moment in MOMENTS),
+        *((moment, "other") for moment in MOMENTS[2:]),
+        *((moment, "nonsense") for moment in MOMENTS[3:]),
+    ],
 }
 
 
@@ -260,8 +265,9 @@ def test_nobody_knows_the_password_of_the_event_socket(host):
 def test_a_module_that_lacks_is_named(host):
     before = host.files()
     path = f"{host.config}/autoload_configs/modules.conf.xml"
-    host.shell(f"{host.tools} cp -a {path} /tmp/kept.xml; sed -i '/mod_lua/d' {path}; fs 'unload mod_lua'")
+    host.shell(f"cp -a {path} /tmp/kept.xml; sed -i '/mod_lua/d' {path}")  # it cannot be unloaded
     try:
+        host.restart()
         for name in ("usual", "other"):
             result = host.deploy(name)
             assert result["failed"] and result["rolled_back"] is False, result
