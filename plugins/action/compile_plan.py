@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.siptrunk.failover.plugins.module_utils import resolver
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.model import ModelError, read_model
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.plain import plain
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.plan import Question, compile_plan, questions
 
 _SPEC = Path(__file__).parents[2] / "roles" / "plan" / "meta" / "argument_specs.yml"
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the plan; fail with all that is wrong."""
         super().run(tmp, task_vars)
-        args = self._task.args
+        args = {name: plain(value) for name, value in self._task.args.items()}
         warnings: list[str] = []
         try:
             model = read_model(_spec(), args.get("trunks"), args.get("routes"), args.get("policy"))

@@ -79,7 +79,7 @@ def read_model(spec: dict[str, Any], trunks: Any, routes: Any, policy: Any) -> d
     problems: list[str] = []
     read_trunks = _read_list(spec, "siptrunk_trunks", trunks, problems)
     read_routes = _read_list(spec, "siptrunk_routes", routes, problems)
-    read_policy = _read_item(spec["siptrunk_policy"]["options"], "siptrunk_policy", policy or {}, problems)
+    read_policy = _read_item(ArgumentSpecValidator(spec["siptrunk_policy"]["options"]), "siptrunk_policy", policy or {}, problems)
     if problems:
         raise ModelError(problems)
 
@@ -109,17 +109,18 @@ def _read_list(spec: dict[str, Any], variable: str, value: Any, problems: list[s
     if not isinstance(value, list) or not value:
         problems.append(f"{variable}: expected a list of at least one item, got {_kind(value)}; see the documentation of the model")
         return []
-    options = spec[variable]["options"]
-    return [_read_item(options, _where(variable, index, item), item, problems) for index, item in enumerate(value)]
+    validator = ArgumentSpecValidator(spec[variable]["options"])
+    return [_read_item(validator, _where(variable, index, item), item, problems) for index, item in enumerate(value)]
 
 
-def _read_item(options: dict[str, Any], where: str, item: Any, problems: list[str]) -> dict[str, Any]:
+def _read_item(validator: ArgumentSpecValidator, where: str, item: Any, problems: list[str]) -> dict[str, Any]:
     if not isinstance(item, dict):
         problems.append(f"{where}: expected a mapping, got {_kind(item)}")
         return {}
+    options = validator.argument_spec
     found = list(_check_shape(options, item, ""))
     if not found:
-        result = ArgumentSpecValidator(options).validate(item)
+        result = validator.validate(item)
         found = [_without_secrets(message, item) for message in result.error_messages]
     problems.extend(f"{where}: {problem}" for problem in found)
     return {} if found else _complete(options, result.validated_parameters)

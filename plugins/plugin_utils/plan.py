@@ -333,9 +333,16 @@ class _Tables:
 
     def __init__(self) -> None:
         self.by_name: dict[str, dict[str, str]] = {}
+        self._known: dict[str, str] = {}
 
     def name_of(self, *overrides: dict) -> str:
         """The name of the table in which the later overrides win over the earlier ones and the defaults."""
+        written = repr(overrides)  # as nearly all trunks and routes have none
+        if written not in self._known:
+            self._known[written] = self._name_of(overrides)
+        return self._known[written]
+
+    def _name_of(self, overrides: tuple[dict, ...]) -> str:
         merged = dict(verdicts.DEFAULTS)
         for override in overrides:
             merged.update(verdicts.parse_overrides(override)[0])
