@@ -73,7 +73,10 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
     unused = sorted(set(by_name) - {member["name"] for route in routes for group in route["trunks"] for member in group})
     if lack := can.missing(capabilities, "no_progress"):
         warnings.append(f"{lack.partition(';')[0]}: ring_timeout bounds it")
-    warnings.extend(f"trunk '{name}' stands in no route: no call leaves through it" for name in unused)
+    if len(unused) == 1:
+        warnings.append(f"trunk '{unused[0]}' stands in no route: no call leaves through it")
+    elif unused:
+        warnings.append(f"{len(unused)} trunks stand in no route, so that no call leaves through them: {', '.join(unused)}")
     warnings.extend(_claim_inbound(trunks))
     return dict(zip(KEYS, (trunks, routes, _numbers(routes), tables.by_name, no_response_timeout, warnings), strict=True))
 
