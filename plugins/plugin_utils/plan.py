@@ -283,9 +283,11 @@ def _step(bounds: dict[str, dict[str, float]], table: dict[str, str], hunt_after
     goes on costs that bound: the bound for silence alone would promise too much.
     """
 
+    answered = {verdict for outcome, verdict in table.items() if outcome not in ("silent", "unreachable", "rang_out")}
+
     def longest(*leading_on: str) -> float:
         times = [bounds["silence"]["latest"]] if {table["silent"], table["unreachable"]} & set(leading_on) else []
-        if any(verdict in leading_on for outcome, verdict in table.items() if outcome not in ("silent", "unreachable", "rang_out")):
+        if answered & set(leading_on):
             times.append(bounds["progress"]["latest"])
             if hunt_after_ringing:
                 times.append(bounds["ring"]["latest"])

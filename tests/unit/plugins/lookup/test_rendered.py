@@ -22,7 +22,7 @@ def look_up(tmp_path, monkeypatch):
         for name, text in texts.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
         lookup = rendered.LookupModule()
-        given = {"each": None, "values": {}, **options}
+        given = {"each": None, "by_name": False, "values": {}, **options}
         monkeypatch.setattr(lookup, "set_options", lambda **_kwargs: None)
         monkeypatch.setattr(lookup, "get_option", given.__getitem__)
         monkeypatch.setattr(
@@ -40,6 +40,14 @@ def test_a_text_for_each_template(look_up):
 def test_each_is_a_dictionary_by_file_name(look_up):
     assert look_up({"route.lua.j2": "-- {{ item.name }}{{ mine }}\n"}, each="routes", values={"mine": "!"}) == [
         {"route-nanp.lua": "-- nanp!\n", "route-intl.lua": "-- intl!\n"}
+    ]
+
+
+def test_all_texts_by_file_name(look_up):
+    texts = {"a.conf.j2": "{{ mine }}", "b.json.j2": "{}"}
+    assert look_up(texts, by_name=True, values={"mine": "1"}) == [{"a.conf": "1", "b.json": "{}"}]
+    assert look_up({"route.lua.j2": "{{ item.name }}", "other.lua.j2": ""}, each="routes", by_name=True) == [
+        {"route-nanp.lua": "nanp", "route-intl.lua": "intl", "other-nanp.lua": "", "other-intl.lua": ""}
     ]
 
 
