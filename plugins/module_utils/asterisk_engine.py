@@ -55,11 +55,10 @@ def declared(files):
     """{kind: names} of the objects that our files describe."""
     found = {kind: set() for kind in _LISTS}
     section = ""
-    for line in files.get("pjsip.conf", "").splitlines():
-        head, kind = re.match(r"\[([^\]]+)\]", line), re.match(r"type\s*=\s*(\S+)", line)
-        section = head.group(1) if head else section
-        if kind and kind.group(1) in found:
-            found[kind.group(1)].add(section)
+    for head, kind in re.findall(r"^(?:\[([^\]\n]+)\]|type[^\S\n]*=[^\S\n]*(\S+))", files.get("pjsip.conf", ""), re.MULTILINE):
+        section = head or section
+        if kind in found:
+            found[kind].add(section)
     for name, kind in (("extensions.conf", "context"), ("manager.conf", "manager user")):
         found[kind] = set(re.findall(r"^\[([^\]]+)\]", files.get(name, ""), re.MULTILINE)) - {"general", "globals"}
     return found

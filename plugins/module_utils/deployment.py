@@ -40,7 +40,8 @@ def bring_into_force(module, engine, includes, name="siptrunk"):
     store = Store(params["directory"], name, gid, includes, params["private"])
     module.no_log_values.update(secrets_in(params["files"], params["private"]))
     try:
-        module.no_log_values.update(secrets_in(store.read(store.live()), params["private"]))
+        before = {name: text for name, text in store.read(store.live()).items() if text != params["files"].get(name)}
+        module.no_log_values.update(secrets_in(before, params["private"]))
         result = deploy(store, engine, params["files"], params["allow_restart"], module.check_mode, params["timeout"])
     except OSError as error:
         module.fail_json(msg="%s Nothing was changed." % said(error), rolled_back=False)

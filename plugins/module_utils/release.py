@@ -40,9 +40,9 @@ import shutil
 import time
 
 HIDDEN = "********"
-_SECRET = re.compile(r"^(\s*[\w-]*(?:password|secret|md5_cred|token)[\w-]*\s*=>?\s*)(.+)$", re.IGNORECASE)
+_SECRET = re.compile(r"^([^\S\n]*[\w-]*(?:password|secret|md5_cred|token)[\w-]*[^\S\n]*=>?[^\S\n]*)(.+)$", re.IGNORECASE | re.MULTILINE)
 _SECTION = re.compile(r"^\s*(?:\[([^\]]+)\]|<(?:configuration|gateway|profile) name=\"([^\"]+)\")")
-_XML_SECRET = re.compile(r"^(\s*<param name=\"[\w-]*(?:password|secret|token)[\w-]*\" value=\")(.*)(\"/>)$", re.IGNORECASE)
+_XML_SECRET = re.compile(r"^([^\S\n]*<param name=\"[\w-]*(?:password|secret|token)[\w-]*\" value=\")(.*)(\"/>)$", re.IGNORECASE | re.MULTILINE)
 
 
 class Refused(Exception):
@@ -365,8 +365,8 @@ def secrets_in(files, private=()):
     return {
         form
         for name, text in files.items()
-        for _key, value, _shown in _values(name, text, private)
-        if value is not None and value.strip()
+        for value in (text.splitlines() if name in private else [found.group(2) for pattern in (_XML_SECRET, _SECRET) for found in pattern.finditer(text)])
+        if value.strip()
         for form in (value.strip(), value.strip().replace("\\;", ";"), html.unescape(value.strip()))
     }
 
