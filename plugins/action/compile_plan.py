@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the plan; fail with all that is wrong."""
         super().run(tmp, task_vars)
-        args = {name: plain(value) for name, value in self._task.args.items()}
+        args = self._task.args = plain(self._task.args)  # Ansible copies the arguments of a task along with its result
         warnings: list[str] = []
         try:
             model = read_model(_spec(), args.get("trunks"), args.get("routes"), args.get("policy"))
