@@ -41,6 +41,7 @@ LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 LONGEST_NAME = 253  # characters; RFC 1035, section 2.3.4
 LONGEST_CHAIN = 8  # CNAME records followed for one question
 MOST_TARGETS = 100  # of one domain; a zone that lists more is a mistake or an attack, and each host costs look-ups
+HURRY = 0.03  # seconds after which a look-up without an answer gives its place to the next: a slow answer is no sign of a busy name server
 LOOK_UPS = 4  # that a silent name server may hold up for one domain at once: NAPTR and SRV, or A and AAAA of two targets
 TCP_AT_ONCE = 128  # connections, far below the usual limit of open files
 EDNS_PAYLOAD = 1232  # bytes; larger UDP answers would be fragmented
@@ -91,8 +92,10 @@ def resolve(domains: t.Sequence[str], transport: str = "udp", nameservers: t.Seq
     A domain is "name", "name:port" or a literal address with or without a port. `nameservers` are "address",
     "address:port" or "[v6]:port", asked in this order; None or empty means those of resolv.conf. `timeout` (seconds)
     bounds one attempt at one name server, `lifetime` (seconds) one look-up over all of them; a domain takes three
-    look-ups in a row at most. `concurrency` bounds the look-ups under way, but one that waits long gives its place up:
-    soon enough that silent name servers hold the last domain up by one lifetime at most.
+    look-ups in a row at most. `concurrency` bounds the look-ups that are begun at once, but one that waits for its answer
+    gives its place up, so that many domains take little longer than the slowest. Where a name server refuses that many, it
+    bounds those under way, and a place is given up only so soon that silent name servers hold the last domain up by one
+    lifetime at most.
 
     Returns, in the order of `domains`, one dict each: {domain, transport, source: literal|address|naptr|srv|None,
     targets: [{host, address, port, priority, weight, family: ipv4|ipv6}] (at most 100), ttl: seconds|None,
@@ -119,8 +122,7 @@ def resolve(domains: t.Sequence[str], transport: str = "udp", nameservers: t.Seq
         try:
             for server in servers:
                 await server.open()
-            slot_seconds = lifetime * concurrency / (LOOK_UPS * max(1, len(domains)))
-            locator = Locator(servers, transport, timeout, lifetime, address_families, asyncio.Semaphore(concurrency), slot_seconds)
+            locator = Locator(servers, transport, timeout, lifetime, address_families, concurrency, LOOK_UPS * len(domains))
             return list(await asyncio.gather(*[locator.locate(domain) for domain in domains]))
         finally:
             for server in servers:
@@ -250,10 +252,11 @@ class Locator:
     """The look-ups of one call of resolve(): each question is asked once, however many domains need its answer."""
 
     def __init__(self, servers: list[NameServer], transport: str, timeout: float, lifetime: float,
-                 address_families: t.Sequence[str], slots: asyncio.Semaphore, slot_seconds: float) -> None:
+                 address_families: t.Sequence[str], concurrency: int, look_ups: int) -> None:
         self.servers, self.transport, self.timeout, self.lifetime = servers, transport, timeout, lifetime
         self.address_types = [rdtype for family, rdtype in FAMILIES.items() if family in address_families]
-        self.slots, self.slot_seconds = slots, slot_seconds
+        self.slots, self.slot_seconds = asyncio.Semaphore(concurrency), lifetime * concurrency / max(1, look_ups)
+        self.hurry, self.hurried = look_ups > concurrency, set()
         self.asked: dict[tuple[str, str], asyncio.Future] = {}
 
     async def locate(self, domain: str) -> dict:
@@ -327,10 +330,25 @@ class Locator:
         return self.asked[name, rdtype]
 
     async def _in_slot(self, name: str, rdtype: str) -> Answer:
-        async with self.slots:
-            look_up = asyncio.ensure_future(self._look_up(name, rdtype))
-            await asyncio.wait({look_up}, timeout=self.slot_seconds)
-        return await look_up
+        """The Answer to a question that is asked when there is a place.
+
+        A forwarder refuses what is too many for it (dnsmasq: the 151st that waits for an answer). The first refusal ends the
+        hurry: what was refused in it is asked again, once no more than the places are under way.
+        """
+        while True:
+            async with self.slots:
+                hurry = self.hurry
+                if not hurry and self.hurried:
+                    await asyncio.wait(self.hurried)
+                look_up = asyncio.ensure_future(self._look_up(name, rdtype))
+                if hurry:
+                    self.hurried.add(look_up)
+                    look_up.add_done_callback(self.hurried.discard)
+                await asyncio.wait({look_up}, timeout=min(HURRY, self.slot_seconds) if hurry else self.slot_seconds)
+            answer = await look_up
+            if not hurry or answer.kind != "refused":
+                return answer
+            self.hurry = False
 
     async def _look_up(self, name: str, rdtype: str) -> Answer:
         """The records at the end of the name's CNAME chain, which is asked for where the name server did not follow it."""

@@ -65,9 +65,10 @@ options:
     default: [ipv4, ipv6]
   concurrency:
     description:
-      - Look-ups under way at once. The default stays below what a small forwarder takes (dnsmasq refuses the 151st).
-      - One that waits long for its answer is no longer counted, so that silent name servers hold up the other domains by one
-        O(lifetime) at most.
+      - Look-ups that are begun at once. One that waits for its answer is no longer counted, so that many domains take little longer than
+        the slowest.
+      - When a name server refuses, this is how many are under way, and what was refused is asked again. The default stays below what a small
+        forwarder takes (dnsmasq refuses the 151st). Silent name servers hold up the other domains by one O(lifetime) at most.
     type: int
     default: 150
   fail_on_error:

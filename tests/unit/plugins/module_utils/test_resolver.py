@@ -129,6 +129,26 @@ class ScriptedServer:
         return reply.to_wire(max_size=65535)
 
 
+class SmallForwarder(ScriptedServer):
+    """It refuses what comes while `room` questions wait for their answers, as dnsmasq does."""
+
+    def __init__(self, script, delay, room):
+        self.room, self.refused, self.due = room, 0, collections.deque()
+        super().__init__(script, delay)
+
+    def reply(self, wire, over_udp):
+        now = time.monotonic()
+        while self.due and self.due[0] < now:
+            self.due.popleft()
+        if len(self.due) < self.room:
+            self.due.append(now + self.delay)
+            return super().reply(wire, over_udp)
+        self.refused += 1
+        reply = dns.message.make_response(dns.message.from_wire(wire))
+        reply.set_rcode(dns.rcode.REFUSED)
+        return reply.to_wire()
+
+
 class HostileServer:
     """A name server on a loopback port, over UDP alone: each query gets `answer(query)`, octets for octets."""
 
@@ -163,13 +183,13 @@ def hostile_server():
 
 @pytest.fixture
 def serve():
-    """serve(script, delay=0): a running ScriptedServer. At the end, every question was in a script, and all of a script was asked."""
+    """serve(script, kind=ScriptedServer, ...): a running name server. At the end, every question was in a script, and all of a script was asked."""
     servers = []
     switch_interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)  # else the server waits 5 ms for the interpreter at each question of a busy client
 
-    def start(script, **options):
-        servers.append(ScriptedServer(script, **options))
+    def start(script, kind=ScriptedServer, **options):
+        servers.append(kind(script, **options))
         return servers[-1]
 
     yield start
@@ -722,9 +742,38 @@ def test_silent_domains_do_not_hold_up_the_others(serve):
     assert [result["ok"] for result in results] == [False] * 100 + [True] * 150
 
 
-def test_many_domains_of_a_slow_name_server(serve):
-    script, domains = {}, [f"d{index}.example" for index in range(100)]
+def slow(number):
+    script, domains = {}, [f"d{index}.example" for index in range(number)]
     for domain in domains:
         script.update(by_srv(domain, f"1 0 5060 a.{domain}.", f"2 0 5060 b.{domain}.", **(host(f"a.{domain}") | host(f"b.{domain}"))))
+    return script, domains
+
+
+def test_many_domains_of_a_slow_name_server(serve):
+    script, domains = slow(100)
     results = ask(serve(script, delay=0.05), *domains)
     assert [(result["ok"], len(result["targets"]), result["errors"]) for result in results] == [(True, 2, [])] * 100
+
+
+def test_a_slow_answer_takes_no_place(serve):
+    script, domains = slow(50)
+    begin = time.monotonic()
+    results = ask(serve(script, delay=0.5), *domains, concurrency=20)
+    assert time.monotonic() - begin < 3  # with places kept until the answer: 7.5 s
+    assert [result["ok"] for result in results] == [True] * 50
+
+
+def test_what_a_small_forwarder_refuses_is_asked_again_by_and_by(serve):
+    script, domains = slow(60)
+    server = serve(script, kind=SmallForwarder, delay=0.2, room=60)
+    results = ask(server, *domains, concurrency=50)
+    assert server.refused > 0
+    assert [(result["ok"], result["errors"]) for result in results] == [(True, [])] * 60
+
+
+def test_who_refuses_again_is_believed(serve):
+    script, domains = many(60, REFUSED)
+    server = serve(script)
+    results = ask(server, *domains, concurrency=50)
+    assert [kinds(result) for result in results] == [[("refused", f"d{n}.example"), ("refused", f"_sip._udp.d{n}.example")] for n in range(60)]
+    assert max(server.asked.values()) == 2
