@@ -11,9 +11,15 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   files:
-    description: The text of each file, by name. Files in the folder that are not named here are removed.
+    description:
+      - The text of each file, by name. Files in the folder that are not named here are removed.
+      - Many are sent only if the host has others. Give these, or O(digests).
     type: dict
-    required: true
+  digests:
+    description:
+      - The SHA-256 of each file's text, by name, instead of O(files). If the live release has these files, it is looked at and mended as
+        with O(files), otherwise RV(unknown) says which it lacks, and nothing is done.
+    type: dict
   private:
     description: Names of files that root alone may read; O(group) reads the others.
     type: list

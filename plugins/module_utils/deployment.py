@@ -9,19 +9,35 @@ The documentation of the options is the fragment ``siptrunk.failover.deployment`
 from __future__ import annotations
 
 import grp
+import hashlib
 
 from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused, Store, deploy, said, secrets_in
 
 ARGUMENTS = {
-    "files": {"type": "dict", "required": True, "no_log": True},
+    "files": {"type": "dict", "no_log": True},
+    "digests": {"type": "dict", "no_log": True},  # whoever sees one could try passwords
     "private": {"type": "list", "elements": "str", "default": []},
     "allow_restart": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 30},
 }
 
 
+FILES_OR_DIGESTS = {"mutually_exclusive": [("files", "digests")], "required_one_of": [("files", "digests")]}
+
+
+def digest(text):
+    """What stands for the text of a file."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def unknown(digests, files):
+    """Names of the files that are not those of these digests."""
+    found = {name: digest(text) for name, text in files.items()}
+    return sorted(name for name in {*found, *digests} if found.get(name) != digests.get(name))
+
+
 def bring_into_force(module, engine, includes, name="siptrunk"):
-    """Deploy the files of an AnsibleModule's options, and end the module.
+    """Deploy the files of an AnsibleModule's options, and end the module: with `unknown`, and nothing done, if all it has is digests of others.
 
     engine: as release.py wants it, with `product`, its name for messages, `restart_advice`, and `unfit()`, a sentence when nothing may be changed.
     includes: {path of an operator's file: the line that includes ours}. name: of the folder with our files.
@@ -38,11 +54,16 @@ def bring_into_force(module, engine, includes, name="siptrunk"):
     if unfit and (installed or not module.check_mode):
         module.fail_json(msg="%s Nothing was changed." % unfit, rolled_back=False)
     store = Store(params["directory"], name, gid, includes, params["private"])
-    module.no_log_values.update(secrets_in(params["files"], params["private"]))
     try:
-        before = {name: text for name, text in store.read(store.live()).items() if text != params["files"].get(name)}
-        module.no_log_values.update(secrets_in(before, params["private"]))
-        result = deploy(store, engine, params["files"], params["allow_restart"], module.check_mode, params["timeout"])
+        before = store.read(store.live())
+        files = params["files"]
+        if files is None:
+            if lacking := unknown(params["digests"], before):
+                module.exit_json(changed=False, unknown=lacking)
+            files = before
+        for texts in (files, {name: text for name, text in before.items() if text != files.get(name)}):
+            module.no_log_values.update(secrets_in(texts, params["private"]))
+        result = deploy(store, engine, files, params["allow_restart"], module.check_mode, params["timeout"])
     except OSError as error:
         module.fail_json(msg="%s Nothing was changed." % said(error), rolled_back=False)
     except Refused as error:

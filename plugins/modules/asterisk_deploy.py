@@ -104,6 +104,11 @@ restarted:
   description: Whether Asterisk was restarted.
   returned: success
   type: bool
+unknown:
+  description: Names of the files of which the host has others than O(digests) says; nothing was done.
+  returned: when O(digests) was given, and files are to be sent
+  type: list
+  elements: str
 rolled_back:
   description: Whether the files had been switched when it failed, and were put back.
   returned: failure
@@ -115,7 +120,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_engine import Asterisk
-from ansible_collections.siptrunk.failover.plugins.module_utils.deployment import ARGUMENTS, bring_into_force
+from ansible_collections.siptrunk.failover.plugins.module_utils.deployment import ARGUMENTS, FILES_OR_DIGESTS, bring_into_force
 
 
 def main():
@@ -132,6 +137,7 @@ def main():
             service=dict(type="str", default="asterisk"),
         ),
         supports_check_mode=True,
+        **FILES_OR_DIGESTS,
     )
     params = module.params
     engine = Asterisk(*(params[key] for key in ("directory", "name", "user", "group", "service", "expect", "settings", "timeout")))

@@ -102,6 +102,11 @@ restarted:
   description: Whether the profile was restarted.
   returned: success
   type: bool
+unknown:
+  description: Names of the files of which the host has others than O(digests) says; nothing was done.
+  returned: when O(digests) was given, and files are to be sent
+  type: list
+  elements: str
 rolled_back:
   description: Whether the files had been switched when it failed, and were put back.
   returned: failure
@@ -112,7 +117,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.siptrunk.failover.plugins.module_utils.deployment import ARGUMENTS, bring_into_force
+from ansible_collections.siptrunk.failover.plugins.module_utils.deployment import ARGUMENTS, FILES_OR_DIGESTS, bring_into_force
 from ansible_collections.siptrunk.failover.plugins.module_utils.freeswitch_engine import INCLUDES, FreeSwitch, include_line
 
 
@@ -129,6 +134,7 @@ def main():
             service=dict(type="str", default="freeswitch"),
         ),
         supports_check_mode=True,
+        **FILES_OR_DIGESTS,
     )
     params = module.params
     engine = FreeSwitch(*(params[key] for key in ("directory", "log_directory", "prefix", "user", "group", "service", "esl_port", "timeout")))
