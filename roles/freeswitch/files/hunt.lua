@@ -22,6 +22,10 @@ local TOLD = {
 }
 -- Of each leg: the SIP code alone counts; a redirect is never followed; the caller hears early media, and the bounds hold.
 local LEG = "{ignore_q850_reason=true,outbound_redirect_fatal=true,bridge_early_media=true}"
+-- Set for the hunt alone: what the operator's dialplan bridges after it is the operator's.
+local BORROWED = {
+    "continue_on_fail", "hangup_after_bridge", "export_vars", "nolocal:api_hangup_hook", "effective_caller_id_number", "effective_caller_id_name",
+}
 -- Left over from the attempt before, where a leg got no channel.
 local STALE = {"last_bridge_hangup_cause", "sip_invite_failure_phrase", "sip_hangup_phrase"}
 
@@ -302,6 +306,8 @@ end
 -- A regular expression's "$" lets a line break pass.
 if not number:find("^[0-9*#+]+$") then return respond("484 Address Incomplete") end
 session:setAutoHangup(false)
+local before = {}
+for _, variable in ipairs(BORROWED) do before[variable] = get(variable) end
 for variable, value in pairs({
     continue_on_fail = "true", hangup_after_bridge = "true", -- the hunt decides what is asked next, and nothing follows an answered call
     export_vars = (get("export_vars") and get("export_vars") .. "," or "") .. "nolocal:api_hangup_hook",
@@ -309,10 +315,12 @@ for variable, value in pairs({
 -- A call that came in through a trunk leaves through one only if the operator's dialplan says so.
 if (get("siptrunk_in") or "") ~= "" and get("siptrunk_transit") ~= "yes" then
     told = "403 Forbidden"
+    freeswitch.consoleLog("warning", "a call that came in through " .. get("siptrunk_in") .. " may not leave through route " .. name .. "\n")
 else
     hunt()
 end
 set("siptrunk_told", result == "failed" and (told or "503 Service Unavailable"))
 record()
+for _, variable in ipairs(BORROWED) do set(variable, before[variable]) end
 -- The operator's dialplan goes on after a failed call only if it says so.
 if result == "failed" and session:ready() and get("siptrunk_go_on") ~= "yes" then respond(get("siptrunk_told")) end
