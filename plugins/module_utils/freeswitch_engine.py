@@ -49,6 +49,7 @@ _WAITS = re.compile(r"(\S+?)=.* of the Sofia profile %s \(now (.*)\)$" % sofia.P
 # A global variable: when all gateways were exchanged without a restart of the profile, and when it had started
 _EXCHANGED = "siptrunk_exchanged"
 _CERTIFICATES = ("dtls-srtp.pem", "wss.pem")  # which FreeSWITCH makes, with keys that take seconds
+_ENDING = 2  # seconds
 _TRY = "siptrunk-try-"
 _CHECK = """
 local api, faults = freeswitch.API(), {}
@@ -378,6 +379,8 @@ class FreeSwitch:
                 self._tell_profile("stop")
             return
         if marks is None:
+            # One that has just ended takes its name off the list a moment later, and with it that of a new one, which then holds the port for ever.
+            time.sleep(_ENDING)
             self._tell_profile("start")
             return
         if restart:

@@ -182,6 +182,7 @@ def host(request):
     found = request.module.HOST
     try:
         found.prepare()
+        found.deploy("usual", allow_restart=True)  # another model may have needed one
         yield found
     finally:
         found.forget()
