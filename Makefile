@@ -18,8 +18,8 @@ test: ## every check (PARTS="unit molecule-plan" for some)
 	@lab/setup tests
 	@lab/run python tests/run.py $(PARTS)
 
-bench: setup ## measure, beside the classic guide's dialplan and a naive role
-	@lab/run env PYTHONPATH=$(COLLECTIONS) python lab/bench/bench.py
+bench: setup ## measure, beside the classic guides and a naive role (PARTS="delays load deployments" for some)
+	@lab/run env PYTHONPATH=$(COLLECTIONS) python lab/bench/bench.py $(PARTS)
 
 soak: setup ## calls for SOAK_MINUTES (10) while the primary fails again and again
 	@lab/run env PYTHONPATH=$(COLLECTIONS) python lab/bench/soak.py

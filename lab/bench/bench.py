@@ -118,25 +118,40 @@ def bench_lab():
         playbook("lab/destroy.yml")
 
 
-def main() -> None:
+def delays_and_detection(lab: Lab, measured: list[systems.System]) -> list:
+    return [measure(lab, measured), *(detection(lab, system) for system in measured if system.engine)]
+
+
+def under_load(lab: Lab, measured: list[systems.System]) -> list:
+    return [load.lost(lab, measured), *(load.full_minute(lab, system) for system in measured if system.engine)]
+
+
+def deployments(_lab: Lab, measured: list[systems.System]) -> list:
+    compiled = f"The compiler alone, 1,000 trunks and 200 routes: {converge.compile_seconds(str(SPEC)):.2f} s"
+    return [*(converge.converge(playbook, system.engine) for system in measured if system.engine), compiled, converge.look_ups(playbook)]
+
+
+PARTS = {"delays": delays_and_detection, "load": under_load, "deployments": deployments}
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in wanted if name not in PARTS]:
+        print(f"bench: unknown part {', '.join(unknown)}; known are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    found = []
     with bench_lab() as lab:
         measured = systems.all_systems(lab)
-        managed = [system for system in measured if system.engine]
-        found = [measure(lab, measured)]
-        found += [detection(lab, system) for system in managed]
-        console.print("Calls under load (ten minutes)")
-        found.append(load.lost(lab, measured))
-        found += [load.full_minute(lab, system) for system in managed]
-        console.print("Deployments and look-ups (five minutes)")
-        found += [converge.converge(playbook, system.engine) for system in managed]
-        found.append(f"The compiler alone, 1,000 trunks and 200 routes: {converge.compile_seconds(str(SPEC)):.2f} s")
-        found.append(converge.look_ups(playbook))
+        for name in wanted:
+            console.print(f"[bold]{name}[/]")
+            found += PARTS[name](lab, measured)
     if not systems.freeswitch_here():
         found.append("FreeSWITCH was skipped: this machine has none (see lab/setup).")
     for item in found:
         console.print()
         console.print(item)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -50,6 +50,7 @@ _WAITS = re.compile(r"(\S+?)=.* of the Sofia profile %s \(now (.*)\)$" % sofia.P
 _EXCHANGED = "siptrunk_exchanged"
 _CERTIFICATES = ("dtls-srtp.pem", "wss.pem")  # which FreeSWITCH makes, with keys that take seconds
 _ENDING = 2  # seconds
+_RELOADED = 3  # seconds until a reload that was scheduled has gone by
 _TRY = "siptrunk-try-"
 _CHECK = """
 local api, faults = freeswitch.API(), {}
@@ -77,13 +78,16 @@ os.rename("%(place)s/answer.new", "%(place)s/answer")
 """
 # The first configuration of a name counts: before the operator's, which must be read without a fault all the same. It logs
 # what it has to say, and loads nothing that calls, asks a database or listens.
-_FIRST = """<configuration name="modules.conf"><modules><load module="mod_logfile"/><load module="mod_commands"/><load module="mod_sofia"/><load module="mod_lua"/></modules></configuration>
+_FIRST = """<configuration name="modules.conf"><modules><load module="mod_logfile"/><load module="mod_commands"/>
+<load module="mod_sofia"/><load module="mod_lua"/></modules></configuration>
 <configuration name="sofia.conf"><profiles>
 <X-PRE-PROCESS cmd="include" data="../sip_profiles/siptrunk.xml"/>
 </profiles></configuration>
 <configuration name="lua.conf"><settings><param name="startup-script" value="%(place)s/check.lua"/></settings></configuration>
 <configuration name="switch.conf"><settings><param name="loglevel" value="warning"/></settings></configuration>
-<configuration name="logfile.conf"><settings/><profiles><profile name="try"><settings><param name="logfile" value="%(place)s/words"/></settings><mappings><map name="all" value="warning,err,crit,alert"/></mappings></profile></profiles></configuration>
+<configuration name="logfile.conf"><settings/><profiles><profile name="try">
+<settings><param name="logfile" value="%(place)s/words"/></settings>
+<mappings><map name="all" value="warning,err,crit,alert"/></mappings></profile></profiles></configuration>
 <configuration name="pre_load_modules.conf"><modules/></configuration>
 <configuration name="post_load_modules.conf"><modules/></configuration>
 <configuration name="acl.conf"><network-lists/></configuration>
@@ -226,7 +230,8 @@ class FreeSwitch:
         lacking = [folder for folder in folders if not os.path.isdir(folder)]
         if not lacking:
             return ""
-        return "There is no %s: FreeSWITCH's freeswitch.xml is expected to include the files of such folders, as the one of its packages does." % ", ".join(lacking)
+        advice = "FreeSWITCH's freeswitch.xml is expected to include the files of such folders, as the one of its packages does."
+        return "There is no %s: %s" % (", ".join(lacking), advice)
 
     def tidy(self):
         for left in glob.glob(os.path.join(scratch(), _TRY + "*")):
@@ -333,7 +338,7 @@ class FreeSwitch:
             login = event_socket_in(self._read("autoload_configs/event_socket.conf.xml"))
         login = (login[0] or 8021, login[1] or _STOCK_PASSWORD)
         if login != self._reached:
-            self.ask("reload mod_event_socket")
+            self._reload_event_socket()
             self._await(self._reaches(login))
         self._bring_profile(files, before, names, restart)
         deadline = time.monotonic() + self.timeout
@@ -352,6 +357,14 @@ class FreeSwitch:
         login = event_socket_in(files.get("settings.xml"))
         if login[1] and login not in self._logins:
             self._logins.append(login)
+
+    def _reload_event_socket(self):
+        """While nobody is connected, and nobody connects: the module may go while the thread of a connection still runs in it, which
+        crashes FreeSWITCH (mod_event_socket.c, listener_run: it counts itself out before its end)."""
+        self.ask("sched_api +1 none reload mod_event_socket")
+        self._client.close()
+        self._client = None
+        time.sleep(_RELOADED)
 
     def _reaches(self, login):
         def reached():
