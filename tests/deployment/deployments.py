@@ -117,12 +117,13 @@ class Host:
         script = f"sed 's/{option % 'false'}/{option % str(check).lower()}/; s/\"timeout\": 30/\"timeout\": 8/"
         script += "; s/\"allow_restart\": false/\"allow_restart\": true/" if allow_restart else ""
         script += f"' {PROGRAMS}/{name}.py"
-        said = self.shell(f"cd /tmp; {script} > deployment.py; chmod 644 deployment.py; runuser -u {user} -- python3 deployment.py; rm deployment.py", check=False)
-        return json.loads(said)
+        run = f"chmod 644 deployment.py; runuser -u {user} -- python3 deployment.py; rm deployment.py"
+        return json.loads(self.shell(f"cd /tmp; {script} > deployment.py; {run}", check=False))
 
     def killed(self, when, name="other"):
         """Run the deployment, and kill it when the shell's condition `when` is true, or after so many seconds."""
-        wait = f"sleep {when}" if isinstance(when, float) else f"for i in $(seq 2000); do {self.watched[when]} >/dev/null 2>&1 && break; kill -0 $! || break; done"
+        look = self.watched.get(when, "")
+        wait = f"sleep {when}" if isinstance(when, float) else f"for i in $(seq 2000); do {look} >/dev/null 2>&1 && break; kill -0 $! || break; done"
         return self.shell(
             f"cd /tmp; NOW=$(readlink {self.config}/siptrunk | cut -d/ -f2); python3 {PROGRAMS}/{name}.py > killed.out 2>&1 &"
             f" {wait}; kill -KILL $! && wait $!; cat killed.out; rm killed.out",
