@@ -304,4 +304,3 @@ def _transports(files):
     """{name: the lines of each transport that a reload leaves as they are} (res_pjsip/config_transport.c)."""
     blocks = re.findall(r"^\[([^\]]+)\]\ntype = transport\n((?:.+\n)*)", files.get("pjsip.conf", ""), re.MULTILINE)
     return {name: re.findall(r"^(?:protocol|method|verify_|ca_|cert_|priv_).*", text, re.MULTILINE) for name, text in blocks}
-

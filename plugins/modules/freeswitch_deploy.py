@@ -39,7 +39,6 @@ options:
       - C(settings.xml), C(profile.xml) and C(dialplan.xml) are included in FreeSWITCH's configuration, by one file in each of
         C(autoload_configs), C(sip_profiles) and C(dialplan).
     type: dict
-    required: true
   esl_port:
     description: The port of the event socket, as C(settings.xml) has it.
     type: int

@@ -12,7 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite("deployments")
 
-from deployments import *  # noqa: E402, F403
+from deployments import *  # noqa: E402, F403 (its tests are this file's)  # pylint: disable=wildcard-import,unused-wildcard-import
 from deployments import Host, model  # noqa: E402
 
 NONSENSE = {"siptrunk_trunks": model(lambda trunks, _variables: trunks["acme"].update(codecs=["nonsense"]))["siptrunk_trunks"]}  # only the engine can judge

@@ -12,7 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite("deployments")
 
-from deployments import *  # noqa: E402, F403
+from deployments import *  # noqa: E402, F403 (its tests are this file's)  # pylint: disable=wildcard-import,unused-wildcard-import
 from deployments import SECRETS, Host, model  # noqa: E402
 from engines import FreeSwitch  # noqa: E402
 from harness import wait_until  # noqa: E402

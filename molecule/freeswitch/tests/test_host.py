@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 
-import pytest
 from engines import FreeSwitch
 from harness import Lab
 
