@@ -128,6 +128,17 @@ def test_a_channel_that_dials_out_twice_starts_afresh(healthy, lab: Lab, engine)
     assert got == [[("beta", 503), ("acme", 403)], [("acme", 403), ("beta", 503)]]
 
 
+def test_a_caller_who_was_answered_before_fails_over_like_any_other(healthy, lab: Lab, engine):
+    """By a menu or a queue: that the caller's channel is answered says nothing about the carrier."""
+    lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
+    known = len(engine.records())
+    assert lab.caller.call("6", hold=2).code == 200
+    wait_until(lambda: len(engine.records()) > known, 10, "the record")
+    record = engine.records()[-1]
+    assert [(a["trunk"], a["code"], a["next"]) for a in record["attempts"]] == [("beta", 503, "next_target"), ("acme", 200, "final")]
+    assert record["result"] == "answered"
+
+
 def test_wrong_credentials_are_offered_once(healthy, lab: Lab, engine, engine_name: str):
     """A carrier whose every challenge has a nonce of its own, so that the engine could try for ever."""
     with kept("wrong_credentials_with_fresh_nonces", engine_name):
