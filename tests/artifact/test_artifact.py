@@ -17,10 +17,16 @@ import yaml
 REPO = Path(__file__).resolve().parents[2]
 FORBIDDEN = ("tests/", "molecule/", "lab/", "bench/", "inventories/lab", ".cache", ".git", ".ci", ".config", "Makefile", "pytest.ini", "__pycache__")
 PLUGINS = {
-    "module": ["asterisk_conf_info", "asterisk_deploy", "compile_plan", "options_ping", "registration_info", "srv_info", "trunk_info"],
-    "filter": ["asterisk_draws", "asterisk_value", "asterisk_verdicts", "trunk_secrets"],
+    "module": [
+        *("asterisk_conf_info", "asterisk_deploy", "compile_plan", "freeswitch_deploy"),
+        *("options_ping", "registration_info", "srv_info", "trunk_info"),
+    ],
+    "filter": [
+        *("asterisk_draws", "asterisk_value", "asterisk_verdicts"),
+        *("freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value", "trunk_secrets"),
+    ],
     "lookup": ["rendered"],
-    "role": ["asterisk", "plan"],
+    "role": ["asterisk", "freeswitch", "plan"],
 }
 
 
@@ -51,7 +57,7 @@ def test_nothing_of_tests_labs_or_caches_is_inside(tarball):
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     assert [name for name in names if name.startswith(FORBIDDEN) or "/__pycache__" in name] == []
-    for needed in ("README.md", "LICENSE", "CHANGELOG.md", "playbooks/site.yml", "site.yml", "roles/asterisk/README.md", "roles/plan/README.md"):
+    for needed in ("README.md", "LICENSE", "CHANGELOG.md", "playbooks/site.yml", "site.yml", *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
         assert needed in names
     assert any(name.startswith("inventories/example/") for name in names)
 
@@ -96,4 +102,4 @@ def test_works_from_another_folder(installed, tmp_path):
 def test_the_example_inventory_parses(installed):
     example = installed / "ansible_collections" / "siptrunk" / "failover" / "inventories" / "example"
     said = json.loads(run("ansible-inventory", "-i", str(example), "--list", cwd=installed, collections=installed))
-    assert said["siptrunk_asterisk"]["hosts"]
+    assert said["siptrunk_asterisk"]["hosts"] and said["siptrunk_freeswitch"]["hosts"]
