@@ -71,7 +71,7 @@ class Carrier(threading.Thread):
         self.socket.sendto("\r\n".join(answer).encode("utf-8", "surrogateescape"), peer)
 
     def wait(self, names):
-        while set(names) - set(self.seen) and time.monotonic() < self.changed + PATIENCE:
+        while names - set(self.seen) and time.monotonic() < self.changed + PATIENCE:
             time.sleep(0.05)
 
 
@@ -151,7 +151,7 @@ def main():
     carrier.start()
     engine = EventSocket(int(esl_port), open(password_file, encoding="utf-8").read())
     carrier.changed = time.monotonic()
-    carrier.wait("REGISTER " + name for name in names if name.endswith(".registration"))
+    carrier.wait({"REGISTER " + name for name in names if name.endswith(".registration")})
     ended = call(numbers, int(caller_port))
     json.dump(
         {

@@ -55,7 +55,7 @@ class OnFreeSwitch(Host):
     }
     waits = ["timer-T1X64=8000 of the Sofia profile siptrunk (now 4000)"]
     shown = ['+    <gateway name="gamma.1">', '+      <param name="password" value="********"/>']
-    step = 5
+    kills = 6
 
     def fs(self, *commands):
         return self.shell(self.tools + "; ".join(f"fs '{command}'" for command in commands))
