@@ -40,7 +40,7 @@ class Asterisk:
         return [json.loads(line) for line in podman(self.container, ["cat", self.records_file], check=False).splitlines()]
 
     def forget(self) -> None:
-        """Forget which targets are cooling down, and that the operator's hook failed."""
+        """Forget all marks of targets and trunks, and that the operator's hook failed."""
         names = r"asterisk -rx 'dialplan show globals' | sed -n 's/^ *\(SIPTRUNK_[^=]*\)=.*/\1/p'"
         script = names + ' | while read -r name; do asterisk -rx "dialplan set global $name 0"; done'
         podman(self.container, ["sh", "-c", script])
@@ -48,6 +48,10 @@ class Asterisk:
     def cooling(self) -> bool:
         """Whether a target that was silent is still passed over."""
         return any(int(until) > time.time() for until in re.findall(r"SIPTRUNK_COOL_\S+=(\d+)", self.command("dialplan show globals")))
+
+    def mark(self, kind: str, name: str, seconds: float) -> None:
+        """Set a mark of the monitor (held, closed, trial), for so many seconds from now."""
+        self.command(f"dialplan set global SIPTRUNK_{kind.upper()}_{name} {time.time() + seconds:.0f}")
 
     def reachable(self) -> dict[str, bool]:
         """By target id: what the probes say. Targets that are not probed count as reachable."""
@@ -92,12 +96,16 @@ class FreeSwitch:
 
     def forget(self) -> None:
         """As for Asterisk."""
-        keys = r"fs 'hash_dump db' | sed -nE 's#^D/(siptrunk_cool|siptrunk_hook)_([^/]*)/.*#\1/\2#p'"
+        keys = r"fs 'hash_dump db' | sed -nE 's#^D/(siptrunk_cool|siptrunk_held|siptrunk_closed|siptrunk_trial|siptrunk_hook)_([^/]*)/.*#\1/\2#p'"
         self.script(keys + ' | while read -r key; do fs "hash delete/$key"; done')
 
     def cooling(self) -> bool:
         """As for Asterisk."""
         return any(int(until) > time.time() for until in re.findall(r"^D/siptrunk_cool_[^/]+/(\d+)", self.command("hash_dump db"), re.MULTILINE))
+
+    def mark(self, kind: str, name: str, seconds: float) -> None:
+        """As for Asterisk."""
+        self.command(f"hash insert/siptrunk_{kind}/{name}/{time.time() + seconds:.0f}")
 
     def reachable(self) -> dict[str, bool]:
         """As for Asterisk."""

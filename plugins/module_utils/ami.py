@@ -320,6 +320,10 @@ class AmiClient(session.Session):
             except AmiTimeout:
                 return None
 
+    def strange(self, asked, text):
+        """The AmiProtocolError for an answer that is not what Asterisk is known to say."""
+        return AmiProtocolError("Asterisk at %s answers %s with %s" % (self.peer, asked, ascii(text[:40])))
+
     def _fresh(self):
         return Parser(), MAX_QUEUE
 

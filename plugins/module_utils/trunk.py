@@ -6,7 +6,7 @@
 ``look(trunks, seen)`` joins the plan with what a reader saw of the engine; it is pure. ``seen`` is a dict:
 
 ``probes``         {target id: (one of ``PROBES``, round trip in ms or None)}, with every target that the engine has
-``cooling``        {(address, port, transport): epoch second until which that target is passed over}
+``marks``          {mark: epoch second until which it holds}, as ``marks.read`` tells them
 ``drained``        {trunk name: {"by", "at", "why"}}, each a str or None
 ``channels``       {trunk name: legs up}
 ``registrations``  as ``registration`` describes them
@@ -21,7 +21,7 @@ import os
 import re
 import time
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import registration
+from ansible_collections.siptrunk.failover.plugins.module_utils import marks, registration
 
 ALIVE = "alive"
 DEAD = "dead"
@@ -35,7 +35,6 @@ MAX_PLAN = 16 * 1024 * 1024
 # The family of the drain marks in Asterisk, their realm in FreeSWITCH.
 DRAINED = "siptrunk_drained"
 
-_SECONDS = re.compile(r"([0-9]{1,20})(?:\.[0-9]*)?")
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
 
 # What goes into questions to the engine is matched in full: a plan that was tampered with asks for nothing else.
@@ -166,12 +165,15 @@ def _trunk(trunk, seen):
     states = {item["name"]: item["state"] for item in own}
     channels = seen["channels"].get(name, 0)
     limit = trunk["max_channels"]
+    closed, trial = (_moment(seen, kind, name) for kind in (marks.CLOSED, marks.TRIAL))
     return {
         "name": name,
         "carrier": trunk["carrier"],
         "site": trunk["site"],
         "transport": trunk["transport"],
-        "up": any(_is_asked(target, seen) for target in targets),
+        "up": closed is None and trial is None and any(_is_asked(target, seen) for target in targets),
+        "closed_until": closed,
+        "trial_until": trial,
         "drained": seen["drained"].get(name),
         "channels": channels,
         "channels_limit": limit,
@@ -184,23 +186,23 @@ def _trunk(trunk, seen):
 
 def _target(target, trunk, seen):
     probe, rtt = seen["probes"].get(target["id"], (UNKNOWN, None))
-    until = seen["cooling"].get((target["address"], target["port"], trunk["transport"]))
+    name = marks.target_name(target["address"], target["port"], trunk["transport"])
     return {
         **{key: target[key] for key in ("id", "host", "address", "port")},
         **({"probe": OFF, "rtt_ms": None} if trunk["probe"]["interval"] == 0 else {"probe": probe, "rtt_ms": rtt}),
-        "cooling_until": None if until is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(until, _LAST_SECOND))),
+        "cooling_until": _moment(seen, marks.COOL, name),
+        "held_until": _moment(seen, marks.HELD, name),
     }
+
+
+def _moment(seen, kind, name):
+    until = seen["marks"].get((kind, name))
+    return None if until is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(until, _LAST_SECOND)))
 
 
 def _is_asked(target, seen):
     """Whether the next call would ask this target in its turn: it is there, and no mark passes it over."""
-    return target["id"] in seen["probes"] and target["probe"] != DEAD and target["cooling_until"] is None
-
-
-def seconds(text):
-    """Whole seconds as a dialplan writes them, an int, or None."""
-    match = _SECONDS.fullmatch(text)
-    return int(match.group(1)) if match else None
+    return target["id"] in seen["probes"] and target["probe"] != DEAD and target["cooling_until"] is None and target["held_until"] is None
 
 
 def drain_mark(text):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami, registration_asterisk, trunk
+from ansible_collections.siptrunk.failover.plugins.module_utils import marks, registration_asterisk, trunk
 
 # ast_sip_contact_status_type; the others (Unknown, NonQualified, Removed, before 16 also Created) mean: not asked yet.
 _STATUS = {"Reachable": trunk.ALIVE, "Unreachable": trunk.DEAD}
@@ -37,10 +37,9 @@ def reader(client, trunks):
             client.connect()
         tree = client.action_list("DBGetTree", wanted=("DBGetTreeResponse",), Family=trunk.DRAINED)[1]
         channels = client.action_list("CoreShowChannels", wanted=("CoreShowChannel",))[1]
-        probes, cooling = _ask_targets(client, trunks)
         return trunk.look(trunks, {
-            "probes": probes,
-            "cooling": cooling,
+            "marks": marks.read(client, trunks),
+            "probes": _ask_targets(client, trunks),
             "drained": drains((entry.get("Key"), entry.get("Val")) for entry in tree),
             "channels": count_channels(channel.get("Channel") for channel in channels),
             "registrations": found,
@@ -50,21 +49,11 @@ def reader(client, trunks):
 
 
 def _ask_targets(client, trunks):
-    """({target id: (probe, rtt)}, {(address, port, transport): epoch second}), from two rounds of Getvar."""
+    """{target id: (probe, rtt)}, from two rounds of Getvar."""
     ids = [target["id"] for item in trunks for target in item["targets"]]
-    marks = {
-        "GLOBAL(SIPTRUNK_COOL_%s_%d_%s)" % mark: mark
-        for mark in ((target["address"], target["port"], item["transport"]) for item in trunks for target in item["targets"])
-    }
     endpoints = ["PJSIP_ENDPOINT(%s,aors)" % id_ for id_ in ids]
     aors = ["PJSIP_AOR(%s,contact)" % id_ for id_ in ids]
-    # The engine's own clock judges its marks, as in the dialplan.
-    said = _getvars(client, ["EPOCH", *marks, *endpoints, *aors])
-    now = trunk.seconds(said["EPOCH"])
-    if now is None:
-        raise ami.AmiProtocolError("Asterisk at %s does not tell the time: EPOCH is %s" % (client.peer, ascii(said["EPOCH"][:40])))
-    until = {mark: trunk.seconds(said[variable]) for variable, mark in marks.items()}
-
+    said = _getvars(client, [*endpoints, *aors])
     present = {id_: _CONTACT.match(said[aor]) for id_, endpoint, aor in zip(ids, endpoints, aors) if said[endpoint] and said[aor]}
     contacts = {id_: match.group() for id_, match in present.items() if match}
     status = {id_: "PJSIP_CONTACT(%s,status)" % contact for id_, contact in contacts.items()}
@@ -72,7 +61,7 @@ def _ask_targets(client, trunks):
     said = _getvars(client, [*status.values(), *rtt.values()])
     probes = {id_: (trunk.UNKNOWN, None) for id_ in present}
     probes.update({id_: (_STATUS.get(said[status[id_]], trunk.UNKNOWN), milliseconds(said[rtt[id_]])) for id_ in contacts})
-    return probes, {mark: second for mark, second in until.items() if second is not None and second > now}
+    return probes
 
 
 def _getvars(client, variables):

@@ -13,19 +13,14 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import registration_freeswitch, sofia, trunk
+from ansible_collections.siptrunk.failover.plugins.module_utils import marks, registration_freeswitch, sofia, trunk
 from ansible_collections.siptrunk.failover.plugins.module_utils.session import encoded
 
 _PROBE = "%s.probe"
-_EPOCH = "strepoch"
-_COOLING = "hash_dump db siptrunk_cool"
 _DRAINED = "db list/%s" % trunk.DRAINED
 _WHY_DRAINED = "db select/%s/%%s" % trunk.DRAINED
 _CHANNELS = "limit_usage hash siptrunk %s"
 
-# hash_dump also tells the realms whose names only contain ours.
-_COOL = re.compile(
-    r"^D/siptrunk_cool_(?P<address>[0-9A-Fa-f.:]{2,45})_(?P<port>[0-9]{1,5})_(?P<transport>udp|tcp|tls)/(?P<until>[0-9.]+)$", re.MULTILINE)
 _COUNT = re.compile(r"[0-9]{1,9}")
 _MILLISECONDS = re.compile(r"[0-9]{1,9}\.[0-9]+")
 
@@ -46,16 +41,13 @@ def reader(client, trunks):
     def read():
         if not client.connected:
             client.connect()
-        epoch, status, cooling, listed, *usage = client.apis([_EPOCH, sofia.STATUS, _COOLING, _DRAINED, *(_CHANNELS % name for name in names)])
-        # The engine's own clock judges its marks, as in the dialplan.
-        now = trunk.seconds(epoch)
-        if now is None:
-            raise client.strange(_EPOCH, epoch)
+        standing = marks.read(client, trunks)
+        status, listed, *usage = client.apis([sofia.STATUS, _DRAINED, *(_CHANNELS % name for name in names)])
         gateways = sofia.read_gateways(client, status)
         drained = drained_names(listed, names)
         return trunk.look(trunks, {
             "probes": probes(trunks, gateways),
-            "cooling": {mark: until for mark, until in cool_marks(cooling).items() if until > now},
+            "marks": standing,
             "drained": drains(zip(drained, client.apis([_WHY_DRAINED % name for name in drained]))),
             "channels": {name: _count(client, _CHANNELS % name, text) for name, text in zip(names, usage)},
             "registrations": registration_freeswitch.registrations(gateways) if has_registrations else [],
@@ -84,13 +76,6 @@ def _probe(gateway):
         return trunk.UNKNOWN, None
     rtt = gateway.get("pingtime", "")
     return trunk.ALIVE, float(rtt) if _MILLISECONDS.fullmatch(rtt) else None
-
-
-def cool_marks(text):
-    """{(address, port, transport): epoch second} from the answer of ``hash_dump``, past ones included."""
-    marks = {(match.group("address"), int(match.group("port")), match.group("transport")): trunk.seconds(match.group("until"))
-             for match in _COOL.finditer(text)}
-    return {mark: until for mark, until in marks.items() if until is not None}
 
 
 def drained_names(listed, names):

@@ -13,7 +13,7 @@ author:
   - siptrunk.failover contributors (@siptrunk)
 description:
   - Tells for each trunk whether calls would use it, and why not, from what the phone system decides by itself - the answers to
-    its probes, the targets that cool down after a failure, the trunks that are drained or full.
+    its probes, the targets that cool down after a failure, the trunks that are drained or full - and from the marks of the monitor.
   - Also tells whether the trunk is registered, and which targets of the plan the phone system does not have.
   - Asterisk is asked over its manager interface (AMI). The manager user needs C(write = reporting) and nothing else.
   - FreeSWITCH is asked over its event socket. It needs the modules mod_sofia, mod_hash, mod_db and mod_commands.
@@ -97,11 +97,19 @@ trunks:
     up:
       description:
         - Whether the phone system has at least one of its targets and does not pass it over. A target is passed over while its probe
-          is V(dead), and while it cools down.
+          is V(dead), while it cools down, and while it is held. A trunk that is closed or on trial is not up.
         - Says nothing of RV(trunks[].drained), RV(trunks[].full) and RV(trunks[].registered). A trunk that is not up is still asked
           when no other is left.
       type: bool
       sample: true
+    closed_until:
+      description: Until when the trunk is passed over because calls through it failed, ISO 8601 in UTC. Null when it is not.
+      type: str
+      sample: "2026-11-23T04:12:30Z"
+    trial_until:
+      description: Until when one call at a time may ask the trunk, and the others pass it over. Null when all may.
+      type: str
+      sample: null
     drained:
       description: Who took the trunk out of service, or null when nobody did.
       type: dict
@@ -181,6 +189,10 @@ trunks:
           description: Until when the target is passed over because a call got no answer from it, ISO 8601 in UTC. Null when it is not.
           type: str
           sample: "2026-11-23T04:12:30Z"
+        held_until:
+          description: Until when the target is passed over because it was dead and has not been alive for long. Null when it is not.
+          type: str
+          sample: null
 all_up:
   description: Whether every selected trunk is up. False when there is none.
   returned: success

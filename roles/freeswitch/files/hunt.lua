@@ -34,6 +34,9 @@ local function ask(command, arguments)
     return said and not said:find("^-") and said:gsub("%s+$", "") or ""
 end
 
+-- Marks are the second until which they hold: what nobody renews runs out.
+local function marked(mark, key) return (tonumber(ask("hash", "select/siptrunk_" .. mark .. "/" .. key)) or 0) > os.time() end
+
 local function now() return tonumber(api:getTime()) end -- ms
 local function stamp(ms) return os.date("!%Y-%m-%dT%H:%M:%S", math.floor(ms / 1000)) .. string.format(".%03dZ", ms % 1000) end
 local function get(variable) return session:getVariable(variable) end
@@ -119,7 +122,7 @@ end
 
 -- The operator's own Lua before each attempt: it gets a table, changes `headers` and `caller_id` in it, and nothing else.
 local function operators_hook(leg)
-    if route.before_dial == "" or (tonumber(ask("hash", "select/siptrunk_hook/rest")) or 0) > os.time() then return leg end
+    if route.before_dial == "" or marked("hook", "rest") then return leg end
     local given = {trunk = leg.trunk, target = leg.target, number = number, caller_id = leg.caller_id, headers = {}}
     local ends = now() + HOOK_TIME
     local hook, why = loadfile(route.before_dial, "t", {
@@ -186,8 +189,8 @@ local function verdict_of(verdicts, outcome)
     return route.verdicts[verdicts][outcome] or route.verdicts[verdicts][outcome:sub(1, 1) .. "XX"]
 end
 
--- Ask a target. Returns the verdict, or "full"; nil when the call is over.
-local function ask_target(trunk, target)
+-- Ask a target; on trial, one call at a time may. Returns the verdict, or "full" or "trial"; nil when the call is over.
+local function ask_target(trunk, target, on_trial)
     -- FreeSWITCH puts it into the From header as it is
     local caller_id = trunk.caller_id ~= "" and trunk.caller_id or plain(caller, "0-9a-zA-Z*+._-")
     local leg = operators_hook({trunk = trunk.name, target = target.id, caller_id = caller_id, headers = {}})
@@ -201,11 +204,14 @@ local function ask_target(trunk, target)
     local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, key = uuid .. "-" .. #attempts, began = now()}
     local connected = since("answered_time") > 0 -- before: a menu, a queue. Then the leg alone tells whether the carrier answered.
     set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key .. (connected and " all" or ""))
-    session:execute("limit_execute", string.format("hash siptrunk %s %s bridge %s[absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
+    local place = "limit_usage_siptrunk_trial_" .. trunk.name -- which mod_hash sets for who got in
+    set(place)
+    local try_alone = on_trial and "hash siptrunk_trial " .. trunk.name .. " 1 limit_execute " or ""
+    session:execute("limit_execute", try_alone .. string.format("hash siptrunk %s %s bridge %s[absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
         trunk.name, not route.emergency and trunk.max_channels > 0 and trunk.max_channels or "-", LEG,
         trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%23"))))
     for key in pairs(leg.headers) do set("sip_h_" .. key) end
-    if get("originate_disposition") == "FULL" and session:ready() then return "full" end
+    if get("originate_disposition") == "FULL" and session:ready() then return on_trial and not get(place) and "trial" or "full" end
 
     last_trunk, last_target = attempt.trunk, attempt.target
     local ms, answered, ended = now() - attempt.began, since("answered_time"), nil
@@ -233,9 +239,11 @@ local function ask_target(trunk, target)
 end
 
 -- Why a target is passed over, or nil.
-local function unwell(target)
+local function unwell(trunk, target)
+    if marked("closed", trunk.name) then return "closed" end
+    if marked("held", target.mark) then return "held" end
     if target.probed and not ask("sofia", "xmlstatus gateway " .. target.id .. ".probe"):find("<status>UP</status>", 1, true) then return "down" end
-    if (tonumber(ask("hash", "select/siptrunk_cool/" .. target.mark)) or 0) > os.time() then return "cooling" end
+    if marked("cool", target.mark) then return "cooling" end
 end
 
 local function hunt()
@@ -246,15 +254,23 @@ local function hunt()
         return asked[trunk.name] and asked[trunk.name] < route.max_targets or not asked[trunk.name] and trunks_asked < route.max_attempts
     end
 
+    local function pass_over_for_health(trunk, target, why)
+        pass_over(trunk.name, target.address .. ":" .. target.port, why)
+        after_all[#after_all + 1] = {trunk, target}
+    end
+
     -- Returns true when the call is over.
-    local function try(trunk, target)
+    local function try(trunk, target, on_trial)
         if not may_be_asked(trunk) then return false end
         if not session:ready() then
             result = "cancelled"
             return true
         end
-        local verdict = ask_target(trunk, target)
-        if verdict == "full" then
+        local verdict = ask_target(trunk, target, on_trial)
+        if verdict == "trial" then
+            pass_over_for_health(trunk, target, "trial")
+            return false
+        elseif verdict == "full" then
             left[trunk.name] = true
             pass_over(trunk.name, nil, "full")
             return false
@@ -271,11 +287,10 @@ local function hunt()
             pass_over(trunk.name, nil, "drained")
         else
             for _, target in ipairs(in_order(trunk.targets)) do
-                local why = not route.emergency and may_be_asked(trunk) and unwell(target)
+                local why = not route.emergency and may_be_asked(trunk) and unwell(trunk, target)
                 if why then
-                    pass_over(trunk.name, target.address .. ":" .. target.port, why)
-                    after_all[#after_all + 1] = {trunk, target}
-                elseif try(trunk, target) then
+                    pass_over_for_health(trunk, target, why)
+                elseif try(trunk, target, not route.emergency and marked("trial", trunk.name)) then
                     return
                 end
             end

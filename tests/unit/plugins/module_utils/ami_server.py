@@ -21,6 +21,9 @@ import os
 import socket
 import threading
 
+from ansible_collections.siptrunk.failover.plugins.module_utils import marks
+from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.plans import captured_plan
+
 FIXTURES = os.path.join(os.path.dirname(__file__), "fixtures")
 PATIENCE = 5.0
 
@@ -87,7 +90,10 @@ def getvar(variable, value=""):
 
 def captured_trunks():
     """A session of an Asterisk that has four of the five targets of ``captured_plan``, as its steps; see ``test_trunk.py``."""
-    answers = [text + "\n\n" for text in fixture("getvar_trunks.txt").replace("ActionID: a-2", "ActionID: {id}").split("\n\n") if text.strip()]
+    found = [text + "\n\n" for text in fixture("getvar_trunks.txt").replace("ActionID: a-2", "ActionID: {id}").split("\n\n") if text.strip()]
+    # The capture has the marks of targets that cool down; the others came later.
+    others = [getvar(marks.getvar(mark))[1] for mark in marks.names(captured_plan()["trunks"]) if mark[0] != marks.COOL]
+    answers = found[:4] + others + found[4:]
     return LOGIN + [
         ("ListCommands", "Response: Success\nActionID: {id}\n\n"),
         ("PJSIPShowRegistrationsOutbound", registration_list(**{"acme-east": "Registered", "delta": "Rejected", "epsilon": "Registered"})),

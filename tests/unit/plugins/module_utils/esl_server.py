@@ -85,21 +85,20 @@ def gateways(**elements):
     return "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<gateways>\n%s</gateways>\n" % "".join(texts)
 
 
-def look(names, status="", epoch=EPOCH, cooling="", drained="", channels=None):
+def look(names, status="", epoch=EPOCH, marks="", drained="", channels=None):
     """The steps of the first round of ``trunk_freeswitch.reader``."""
     return [
-        api("strepoch", str(epoch)), api(STATUS, status or gateways()), api("hash_dump db siptrunk_cool", cooling),
-        api("db list/siptrunk_drained", drained),
+        api("strepoch", str(epoch)), api("hash_dump db siptrunk_", marks), api(STATUS, status or gateways()), api("db list/siptrunk_drained", drained),
         *(api("limit_usage hash siptrunk %s" % name, str((channels or {}).get(name, 0))) for name in names),
     ]
 
 
 def captured_trunks():
     """A session of a FreeSWITCH that has four of the five targets of ``plans.captured_plan``, as its steps."""
-    cooling = "D/xsiptrunk_cool_y/1999999999\nD/siptrunk_cool_127.0.0.42_5071_udp/1999999999\nD/siptrunk_cool_127.0.0.42_5070_udp/1700000000\n"
+    marks = "D/xsiptrunk_cool_y/1999999999\nD/siptrunk_cool_127.0.0.42_5071_udp/1999999999\nD/siptrunk_cool_127.0.0.42_5070_udp/1700000000\n"
     return [
         *LOGIN,
-        *look(("acme-east", "beta", "delta", "gone"), fixture("sofia_xmlstatus_gateway.txt"), cooling=cooling, drained="acme-east,beta",
+        *look(("acme-east", "beta", "delta", "gone"), fixture("sofia_xmlstatus_gateway.txt"), marks=marks, drained="acme-east,beta",
               channels={"acme-east": 2, "beta": 1}),
         api("db select/siptrunk_drained/acme-east", '{"by": "ops", "at": "2026-11-23T04:00:00Z", "why": "maintenance"}'),
         api("db select/siptrunk_drained/beta", "carrier asked"),

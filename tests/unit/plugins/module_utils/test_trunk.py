@@ -13,11 +13,11 @@ import pytest
 from ansible_collections.siptrunk.failover.plugins.module_utils import trunk
 from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.plans import captured_plan, one_trunk
 
-MARK = ("127.0.0.1", 5070, "udp")
+MARK = ("cool", "127.0.0.1_5070_udp")
 
 
 def seen(**differs):
-    return {"probes": {"a.1": (trunk.ALIVE, 1.5)}, "cooling": {}, "drained": {}, "channels": {}, "registrations": [], **differs}
+    return {"probes": {"a.1": (trunk.ALIVE, 1.5)}, "marks": {}, "drained": {}, "channels": {}, "registrations": [], **differs}
 
 
 def registered(name, state="registered"):
@@ -141,10 +141,10 @@ def stands(trunks=None, **differs):
 
 def test_a_trunk_at_its_best():
     assert trunk.look(one_trunk(carrier="acme", site="nyc1"), seen()) == {"missing": [], "trunks": [{
-        "name": "a", "carrier": "acme", "site": "nyc1", "transport": "udp", "up": True, "drained": None,
+        "name": "a", "carrier": "acme", "site": "nyc1", "transport": "udp", "up": True, "closed_until": None, "trial_until": None, "drained": None,
         "channels": 0, "channels_limit": 0, "full": False, "registered": None, "registrations": [],
         "targets": [{"id": "a.1", "host": "h.example", "address": "127.0.0.1", "port": 5070,
-                     "probe": "alive", "rtt_ms": 1.5, "cooling_until": None}],
+                     "probe": "alive", "rtt_ms": 1.5, "cooling_until": None, "held_until": None}],
     }]}
 
 
@@ -152,8 +152,12 @@ def test_a_trunk_at_its_best():
     ({"probes": {"a.1": (trunk.DEAD, None)}}, False),
     ({"probes": {"a.1": (trunk.UNKNOWN, None)}}, True),
     ({"probes": {}}, False),
-    ({"cooling": {MARK: 1795410000}}, False),
-    ({"cooling": {("127.0.0.1", 5070, "tcp"): 1795410000, ("127.0.0.1", 5071, "udp"): 1795410000, ("127.0.0.2", 5070, "udp"): 1795410000}}, True),
+    ({"marks": {MARK: 1795410000}}, False),
+    ({"marks": {("held", "127.0.0.1_5070_udp"): 1795410000}}, False),
+    ({"marks": {("closed", "a"): 1795410000}}, False),
+    ({"marks": {("trial", "a"): 1795410000}}, False),
+    ({"marks": {("closed", "b"): 1795410000, ("trial", "b"): 1795410000, ("held", "a"): 1795410000}}, True),
+    ({"marks": {("cool", "127.0.0.1_5070_tcp"): 1795410000, ("cool", "127.0.0.1_5071_udp"): 1795410000, ("cool", "127.0.0.2_5070_udp"): 1795410000}}, True),
     ({"drained": {"a": trunk.drain_mark("x")}, "channels": {"a": 9}}, True),
 ])
 def test_up_is_one_target_that_is_there_and_not_passed_over(differs, up):
@@ -161,17 +165,17 @@ def test_up_is_one_target_that_is_there_and_not_passed_over(differs, up):
 
 
 def test_a_mark_counts_for_its_own_transport():
-    assert stands(one_trunk(transport="tcp"), cooling={MARK: 1795410000})["up"] is True
-    assert stands(one_trunk(transport="tcp"), cooling={("127.0.0.1", 5070, "tcp"): 1795410000})["up"] is False
+    assert stands(one_trunk(transport="tcp"), marks={MARK: 1795410000})["up"] is True
+    assert stands(one_trunk(transport="tcp"), marks={("cool", "127.0.0.1_5070_tcp"): 1795410000})["up"] is False
 
 
 def test_one_target_of_several_is_enough_and_none_is_not():
     targets = [{**one_trunk()[0]["targets"][0], "id": "a.%d" % number, "port": 5069 + number} for number in (1, 2, 3)]
     probes = {"a.1": (trunk.DEAD, None), "a.2": (trunk.ALIVE, 1.0), "a.3": (trunk.ALIVE, 1.0)}
-    two_left = stands(one_trunk(targets=targets), probes=probes, cooling={("127.0.0.1", 5071, "udp"): 1795410000})
+    two_left = stands(one_trunk(targets=targets), probes=probes, marks={("cool", "127.0.0.1_5071_udp"): 1795410000})
     assert [bool(target["cooling_until"]) for target in two_left["targets"]] == [False, True, False] and two_left["up"] is True
     del probes["a.3"]
-    assert stands(one_trunk(targets=targets), probes=probes, cooling={("127.0.0.1", 5071, "udp"): 1795410000})["up"] is False
+    assert stands(one_trunk(targets=targets), probes=probes, marks={("cool", "127.0.0.1_5071_udp"): 1795410000})["up"] is False
     assert stands(one_trunk(targets=[]))["up"] is False
 
 
@@ -192,7 +196,7 @@ def test_a_trunk_that_is_not_probed_is_off_whatever_was_seen():
     (0, "1970-01-01T00:00:00Z"), (1795410530, "2026-11-23T05:08:50Z"), (10**20, "9999-12-31T23:59:59Z"),
 ])
 def test_cooling_until(second, text):
-    assert stands(cooling={MARK: second})["targets"][0]["cooling_until"] == text
+    assert stands(marks={MARK: second})["targets"][0]["cooling_until"] == text
 
 
 @pytest.mark.parametrize("limit, channels, full", [(0, 0, False), (0, 99, False), (2, 1, False), (2, 2, True), (2, 3, True)])
@@ -225,15 +229,6 @@ def test_sorted_by_name_and_drained_by_name():
 
 
 # What an engine says
-
-@pytest.mark.parametrize("text, expected", [
-    ("17", 17), ("1795410530", 1795410530), ("1795410530.000000", 1795410530), ("9" * 20, int("9" * 20)),
-    ("", None), ("9" * 21, None), ("-1", None), ("soon", None), ("17 ", None), ("1e9", None), ("17\n", None),
-    ("\u0661\u0667", None), ("0x11", None), ("nan", None), (".5", None),
-])
-def test_seconds(text, expected):
-    assert trunk.seconds(text) == expected
-
 
 @pytest.mark.parametrize("text, expected", [
     ('{"by": "ops", "at": "2026-11-23T04:00:00Z", "why": "w", "more": 1}', ("ops", "2026-11-23T04:00:00Z", "w")),

@@ -62,6 +62,7 @@ def test_a_real_asterisk():
 NOW = 1795410530
 EPOCH = getvar("EPOCH", NOW)
 COOL = "GLOBAL(SIPTRUNK_COOL_127.0.0.1_5070_udp)"
+OTHERS = [getvar("GLOBAL(SIPTRUNK_%s)" % name) for name in ("HELD_127.0.0.1_5070_udp", "CLOSED_a", "TRIAL_a")]
 ENDPOINT = getvar("PJSIP_ENDPOINT(a.1,aors)", "a.1")
 AOR = getvar("PJSIP_AOR(a.1,contact)", "a.1@@%s" % HASH)
 LISTS = [("DBGetTree", event_list("DBGetTreeResponse")), ("CoreShowChannels", event_list("CoreShowChannel"))]
@@ -89,7 +90,7 @@ def probed(status="Reachable", rtt="614"):
     ("", "", ("unknown", None)),
 ])
 def test_probe_of_asterisk(status, rtt, expected):
-    target = asked(EPOCH, getvar(COOL), ENDPOINT, AOR, *probed(status, rtt))["trunks"][0]["targets"][0]
+    target = asked(EPOCH, getvar(COOL), *OTHERS, ENDPOINT, AOR, *probed(status, rtt))["trunks"][0]["targets"][0]
     assert (target["probe"], target["rtt_ms"]) == expected
 
 
@@ -97,30 +98,31 @@ def test_probe_of_asterisk(status, rtt, expected):
     (NOW + 1, True), (NOW, False), (NOW - 1, False), ("%d.000000" % (NOW + 30), True), ("9" * 20, True), ("soon", False), ("", False), ("-1", False),
 ])
 def test_a_mark_holds_until_its_second_by_asterisks_clock(mark, cooling):
-    found = asked(EPOCH, getvar(COOL, mark), ENDPOINT, AOR, *probed())["trunks"][0]
+    found = asked(EPOCH, getvar(COOL, mark), *OTHERS, ENDPOINT, AOR, *probed())["trunks"][0]
     assert (found["targets"][0]["cooling_until"] is not None, found["up"]) == (cooling, not cooling)
 
 
 @pytest.mark.parametrize("endpoint, aor", [("", "a.1@@%s" % HASH), ("a.1", ""), ("", "")])
 def test_a_target_is_missing_without_its_endpoint_or_its_aor(endpoint, aor):
-    assert asked(EPOCH, getvar(COOL), getvar("PJSIP_ENDPOINT(a.1,aors)", endpoint), getvar("PJSIP_AOR(a.1,contact)", aor))["missing"] == ["a.1"]
+    assert asked(EPOCH, getvar(COOL), *OTHERS, getvar("PJSIP_ENDPOINT(a.1,aors)", endpoint), getvar("PJSIP_AOR(a.1,contact)", aor))["missing"] == ["a.1"]
 
 
 @pytest.mark.parametrize("contact", ["x", "a.1", "a.1@@%s" % HASH[1:], "a.1),SHELL(id)@@%s" % HASH, "?a.1@@%s" % HASH, "\x00\ufffd", "x" * 5000])
 def test_a_contact_that_is_none_is_not_asked_for(contact):
-    found = asked(EPOCH, getvar(COOL), ENDPOINT, getvar("PJSIP_AOR(a.1,contact)", contact))
+    found = asked(EPOCH, getvar(COOL), *OTHERS, ENDPOINT, getvar("PJSIP_AOR(a.1,contact)", contact))
     assert found["missing"] == [] and found["trunks"][0]["targets"][0]["probe"] == "unknown"
 
 
 def test_the_first_of_several_contacts_counts():
     two = getvar("PJSIP_AOR(a.1,contact)", "a.1@@%s,a.1@@%s" % (HASH, HASH[::-1]))
-    assert asked(EPOCH, getvar(COOL), ENDPOINT, two, *probed())["trunks"][0]["targets"][0]["probe"] == "alive"
+    assert asked(EPOCH, getvar(COOL), *OTHERS, ENDPOINT, two, *probed())["trunks"][0]["targets"][0]["probe"] == "alive"
 
 
 def test_an_address_that_two_trunks_share_is_asked_for_once():
     trunks = one_trunk() + one_trunk(name="b", targets=[{**one_trunk()[0]["targets"][0], "id": "b.1"}])
     both = [getvar("PJSIP_ENDPOINT(a.1,aors)", "a.1"), getvar("PJSIP_ENDPOINT(b.1,aors)"), AOR, getvar("PJSIP_AOR(b.1,contact)")]
-    found = asked(EPOCH, getvar(COOL, NOW + 9), *both, *probed(), trunks=trunks)
+    marked = [OTHERS[0], *(getvar("GLOBAL(SIPTRUNK_%s)" % name) for name in ("CLOSED_a", "CLOSED_b", "TRIAL_a", "TRIAL_b"))]
+    found = asked(EPOCH, getvar(COOL, NOW + 9), *marked, *both, *probed(), trunks=trunks)
     assert [item["targets"][0]["cooling_until"] for item in found["trunks"]] == ["2026-11-23T05:08:59Z"] * 2
 
 
@@ -132,14 +134,14 @@ def test_a_plan_without_trunks_asks_for_the_rest_all_the_same():
 
 @pytest.mark.parametrize("epoch", ["", "noon", "-1"])
 def test_asterisk_without_a_clock(epoch):
-    with pytest.raises(ami.AmiProtocolError, match="does not tell the time: EPOCH is '%s'" % epoch):
-        asked(getvar("EPOCH", epoch), getvar(COOL), ENDPOINT, AOR)
+    with pytest.raises(ami.AmiProtocolError, match="answers EPOCH with '%s'" % epoch):
+        asked(getvar("EPOCH", epoch), getvar(COOL), *OTHERS)
 
 
 @pytest.mark.parametrize("steps", [
     [("DBGetTree", DENIED)],
     [LISTS[0], ("CoreShowChannels", DENIED)],
-    [*LISTS, EPOCH, getvar(COOL), ("Getvar PJSIP_ENDPOINT(a.1,aors)", DENIED), AOR],
+    [*LISTS, EPOCH, getvar(COOL), *OTHERS, ("Getvar PJSIP_ENDPOINT(a.1,aors)", DENIED), AOR],
 ])
 def test_what_asterisk_refuses_is_an_error(steps):
     with pytest.raises(ami.AmiActionError, match="Permission denied"):
@@ -149,13 +151,13 @@ def test_what_asterisk_refuses_is_an_error(steps):
 def test_lists_with_entries_that_lack_their_fields():
     tree = event_list("DBGetTreeResponse", "Key: /siptrunk_drained/a", "Val: x")
     lists = [("DBGetTree", tree), ("CoreShowChannels", event_list("CoreShowChannel", "Exten: s"))]
-    found = asked(EPOCH, getvar(COOL), ENDPOINT, AOR, *probed(), lists=lists)["trunks"][0]
+    found = asked(EPOCH, getvar(COOL), *OTHERS, ENDPOINT, AOR, *probed(), lists=lists)["trunks"][0]
     assert (found["drained"], found["channels"]) == ({"by": None, "at": None, "why": ""}, 0)
 
 
 def test_the_reader_connects_by_itself_and_again_after_a_loss():
     first = [*LOGIN, ("DBGetTree", CLOSE)]
-    second = [*LOGIN, *LISTS, EPOCH, getvar(COOL), ENDPOINT, AOR, *probed()]
+    second = [*LOGIN, *LISTS, EPOCH, getvar(COOL), *OTHERS, ENDPOINT, AOR, *probed()]
     with ScriptedServer(first, second) as server:
         client = ami.AmiClient("127.0.0.1", server.port, USER, SECRET)
         read = trunk_asterisk.reader(client, one_trunk())

@@ -14,7 +14,6 @@ from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.esl_s
 )
 from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.plans import captured_plan, one_trunk
 
-MARK = ("127.0.0.1", 5070, "udp")
 ALIVE = {"pingcount": "1", "pingtime": "0.47"}
 BOTH = gateways(a__1={}, a__1__probe=ALIVE)
 
@@ -94,13 +93,8 @@ def test_a_target_is_missing_without_its_gateway_or_that_of_its_probe(interval, 
     ("D/x/D/siptrunk_cool_127.0.0.1_5070_udp/%d\n" % (EPOCH + 1), False),
 ])
 def test_a_mark_holds_until_its_second_by_freeswitchs_clock(mark, cooling):
-    found = asked(*look(["a"], BOTH, cooling="D/siptrunk_cool_x/1\n" + mark))["trunks"][0]
+    found = asked(*look(["a"], BOTH, marks="D/siptrunk_cool_x/1\n" + mark))["trunks"][0]
     assert (found["targets"][0]["cooling_until"] is not None, found["up"]) == (cooling, not cooling)
-
-
-def test_cool_marks():
-    assert trunk_freeswitch.cool_marks("D/siptrunk_cool_2001:db8::1_5061_tls/17\nD/siptrunk_cool_%s_%d_%s/18\n" % MARK) == {
-        ("2001:db8::1", 5061, "tls"): 17, MARK: 18}
 
 
 def test_why_is_asked_of_drained_trunks_of_the_plan_alone():
@@ -164,7 +158,7 @@ def test_what_is_no_answer(command, text, shown):
         asked(*steps)
 
 
-@pytest.mark.parametrize("command", ["strepoch", STATUS, "hash_dump db siptrunk_cool", "db list/siptrunk_drained", "limit_usage hash siptrunk a"])
+@pytest.mark.parametrize("command", ["strepoch", STATUS, "hash_dump db siptrunk_", "db list/siptrunk_drained", "limit_usage hash siptrunk a"])
 def test_what_freeswitch_refuses_is_an_error(command):
     word = command.split()[0]
     steps = [api(command, NO_COMMAND % word) if step[0] == "api %s" % command else step for step in look(["a"], BOTH)]

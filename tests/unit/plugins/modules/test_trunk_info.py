@@ -21,7 +21,7 @@ from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.plans
 
 ASKED = [("DBGetTree", event_list("DBGetTreeResponse")), ("CoreShowChannels", event_list("CoreShowChannel")), getvar("EPOCH", 1795410530)]
 BETA = [
-    getvar("GLOBAL(SIPTRUNK_COOL_127.0.0.1_5072_udp)"),
+    *(getvar("GLOBAL(SIPTRUNK_%s)" % name) for name in ("COOL_127.0.0.1_5072_udp", "HELD_127.0.0.1_5072_udp", "CLOSED_beta", "TRIAL_beta")),
     getvar("PJSIP_ENDPOINT(beta.1,aors)", "beta.1"),
     getvar("PJSIP_AOR(beta.1,contact)", "beta.1@@66137b194179d4cab14c64e3631e0879"),
     getvar("PJSIP_CONTACT(beta.1@@66137b194179d4cab14c64e3631e0879,status)", "NonQualified"),
@@ -64,7 +64,7 @@ def run(capsys, plan):
 
 def test_documentation_fits_the_code():
     returned = yaml.safe_load(trunk_info.RETURN)
-    found = trunk.look(captured_plan()["trunks"], {"probes": {}, "cooling": {}, "drained": {}, "channels": {}, "registrations": []})
+    found = trunk.look(captured_plan()["trunks"], {"probes": {}, "marks": {}, "drained": {}, "channels": {}, "registrations": []})
     assert set(returned) == {*found, "all_up"}
     of_trunk, one = returned["trunks"]["contains"], found["trunks"][0]
     assert list(of_trunk) == list(one)
@@ -194,11 +194,11 @@ def test_each_engine_has_its_plan(run, engine):
 
 
 @pytest.mark.parametrize("command, module", [
-    ("sofia xmlstatus gateway", "mod_sofia"), ("hash_dump db siptrunk_cool", "mod_hash"), ("db list/siptrunk_drained", "mod_db"),
+    ("sofia xmlstatus gateway", "mod_sofia"), ("hash_dump db siptrunk_", "mod_hash"), ("db list/siptrunk_drained", "mod_db"),
 ])
 def test_what_freeswitch_lacks_is_named(run, command, module):
     steps = [esl_server.api(command, esl_server.NO_COMMAND % command.split()[0]) if step[0] == "api %s" % command else step
-             for step in esl_server.look(["beta"])]
+             for step in esl_server.look(["beta"])[:2 if module == "mod_hash" else None]]
     with esl_server.ScriptedServer([*esl_server.LOGIN, *steps]) as server:
         result = run(server.port, engine="freeswitch", trunks=["beta"])
     assert result["failed"] and result["msg"].endswith("Command not found! FreeSWITCH needs the module %s" % module)
