@@ -24,7 +24,7 @@ local TOLD = {
 local LEG = "{ignore_q850_reason=true,outbound_redirect_fatal=true,bridge_early_media=true}"
 -- Set for the hunt alone: what the operator's dialplan bridges after it is the operator's.
 local BORROWED = {
-    "continue_on_fail", "hangup_after_bridge", "export_vars", "nolocal:api_hangup_hook", "effective_caller_id_number", "effective_caller_id_name",
+    "continue_on_fail", "hangup_after_bridge", "export_vars", "nolocal:api_hangup_hook", "nolocal:api_on_answer", "effective_caller_id_number", "effective_caller_id_name",
 }
 -- Left over from the attempt before, where a leg got no channel.
 local STALE = {"last_bridge_hangup_cause", "sip_invite_failure_phrase", "sip_hangup_phrase"}
@@ -204,6 +204,7 @@ local function ask_target(trunk, target, on_trial)
     local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, key = uuid .. "-" .. #attempts, began = now()}
     local connected = since("answered_time") > 0 -- before: a menu, a queue. Then the leg alone tells whether the carrier answered.
     set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key .. (connected and " all" or ""))
+    set("nolocal:api_on_answer", table.concat({"lua", folder .. "/answered.lua", name, attempt.trunk, attempt.target, attempt.began, uuid}, " "))
     local place = "limit_usage_siptrunk_trial_" .. trunk.name -- which mod_hash sets for who got in
     set(place)
     local try_alone = on_trial and "hash siptrunk_trial " .. trunk.name .. " 1 limit_execute " or ""
@@ -325,7 +326,7 @@ local before = {}
 for _, variable in ipairs(BORROWED) do before[variable] = get(variable) end
 for variable, value in pairs({
     continue_on_fail = "true", hangup_after_bridge = "true", -- the hunt decides what is asked next, and nothing follows an answered call
-    export_vars = (get("export_vars") and get("export_vars") .. "," or "") .. "nolocal:api_hangup_hook",
+    export_vars = (get("export_vars") and get("export_vars") .. "," or "") .. "nolocal:api_hangup_hook,nolocal:api_on_answer",
 }) do set(variable, value) end
 -- A call that came in through a trunk leaves through one only if the operator's dialplan says so.
 if (get("siptrunk_in") or "") ~= "" and get("siptrunk_transit") ~= "yes" then
