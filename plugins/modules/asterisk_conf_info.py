@@ -38,9 +38,10 @@ options:
     description: SIP timer B that the plan needs, in milliseconds.
     type: int
     required: true
-  manager_user:
-    description: Name of the manager user that it writes to C(manager.conf).
-    type: str
+  manager_users:
+    description: Names of the manager users that it writes to C(manager.conf).
+    type: list
+    elements: str
     required: true
 """
 
@@ -53,7 +54,7 @@ EXAMPLES = r"""
         bind: 0.0.0.0:5060
     timer_t1: 100
     timer_b: 6400
-    manager_user: siptrunk
+    manager_users: [siptrunk]
   register: found
 """
 
@@ -90,7 +91,7 @@ def main():
             transports=dict(type="dict", default={}),
             timer_t1=dict(type="int", required=True),
             timer_b=dict(type="int", required=True),
-            manager_user=dict(type="str", required=True),
+            manager_users=dict(type="list", elements="str", required=True),
         ),
         supports_check_mode=True,
     )
@@ -102,10 +103,10 @@ def main():
     clashes = list(pjsip_clashes(pjsip, set(params["pjsip_sections"]), params["transports"], timers))
     clashes.extend(chan_sip_clashes(read_sections(params["directory"], "sip.conf")))
     clashes.extend(
-        "%s line %d: the manager user [%s] is taken; set asterisk_ami_username to another name."
+        "%s line %d: the manager user [%s] is taken; set asterisk_ami_username or asterisk_monitor_username to another name."
         % (section["file"], section["line"], section["name"])
         for section in manager
-        if section["name"] == params["manager_user"]
+        if section["name"] in params["manager_users"]
     )
     general = [section for section in manager if section["name"] == "general"]
     module.exit_json(

@@ -25,6 +25,7 @@ HOST = {
     "asterisk": {
         "__asterisk_conf": {"clashes": [], "system": False, "manager_general": True, "manager_enabled": True},
         "__asterisk_ami_password": "golden",
+        "__asterisk_monitor_password": "golden too",
         "__asterisk_major": "22",
     },
     "freeswitch": {"__freeswitch_prefix": "/usr", "__freeswitch_esl_password": "golden", "__freeswitch_address": "198.18.10.12"},
