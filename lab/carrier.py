@@ -35,7 +35,8 @@ Behaviours of an INVITE, all times in seconds:
     late_ring             after                             nothing, then 180
 
 `after` is 1 and `code` is 503 where nothing else is said; "number" takes the last three digits of the number for the code.
-After a 200 with `talk` the carrier hangs up that much later. `headers` are added to the code: {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with
+After a 200 with `rtp` the carrier sends sound (RTP, with RTCP), but for one packet in so many (0: all of them), until the call ends; one such
+call at a time. After a 200 with `talk` the carrier hangs up that much later. `headers` are added to the code: {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with
 302 to redirect. `ignore_ack: true` sends a code other than 2xx again for 8 seconds, over every transport,
 though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is late has not
 seen the INVITE either, and its late 180 or 200 stands.
@@ -385,9 +386,41 @@ class Carrier:
             else:
                 await self.finish(call, code, told.get("reason", ""), told.get("headers"), bool(told.get("ignore_ack")))
         if call.final and steps[-1][1] == 200:
+            if told.get("rtp") is not None:
+                self.start_sound(call, int(told["rtp"]))
             talk = told.get("talk") if call.acked.is_set() else 0  # section 13.3.1.4: no ACK, so no call
             if not await within(call.ended, None if talk is None else float(talk)):
                 await self.bye(call)
+
+    def start_sound(self, call: Call, lose: int) -> None:
+        task = asyncio.get_running_loop().create_task(self.sound(call, lose))
+        self.tasks.add(task)
+        task.add_done_callback(self.done)
+
+    async def sound(self, call: Call, lose: int) -> None:
+        """RTP of 20 ms, and a report each second on what came in (RFC 3550 sections 5.1 and 6.4.1), until the call ends."""
+        body = call.request.body
+        peer = re.search(r"(?m)^c=IN IP4 (\S+)", body)[1], int(re.search(r"(?m)^m=audio (\d+)", body)[1])
+        loop, own = asyncio.get_running_loop(), secrets.randbits(32)
+        heard = Sound()
+        rtp, _protocol = await loop.create_datagram_endpoint(lambda: heard, local_addr=(self.address, 40000))
+        rtcp, _protocol = await loop.create_datagram_endpoint(lambda: heard, local_addr=(self.address, 40001))
+        began, sent = loop.time(), 0
+        try:
+            for number in range(1, 60 * 50):
+                if await within(call.ended, max(0, began + number * 0.02 - loop.time())):
+                    return
+                if not lose or number % lose:
+                    sent += 1
+                    rtp.sendto(struct.pack("!BBHII", 0x80, 8, number & 0xFFFF, number * 160, own) + b"\xd5" * 160, peer)
+                if number % 50 == 0:
+                    ntp = int((time.time() + 2208988800) * 2**32)
+                    block = heard.report()
+                    report = struct.pack("!BBHIQIII", 0x80 + bool(block), 200, 6 + len(block) // 4, own, ntp, number * 160, sent, sent * 160)
+                    rtcp.sendto(report + block + struct.pack("!BBHIBB", 0x81, 202, 2, own, 1, 0) + b"\0\0", (peer[0], peer[1] + 1))
+        finally:
+            rtp.close()
+            rtcp.close()
 
     async def finish(self, call: Call, code: int, reason: str = "", headers: dict | None = None, ignore_ack: bool = False) -> None:
         """A final answer, again until its ACK: non-2xx by RFC 3261 section 17.2.1, 2xx by 13.3.1.4, which holds for TCP too."""
@@ -519,6 +552,31 @@ class Carrier:
         finally:
             self.writers.discard(writer)
             writer.close()
+
+
+class Sound(asyncio.DatagramProtocol):
+    """What came in of a stream, as far as a report tells it."""
+
+    def __init__(self) -> None:
+        self.ssrc = self.first = self.highest = self.count = 0
+        self.last_report, self.when = 0, 0.0
+
+    def datagram_received(self, data: bytes, addr: tuple) -> None:
+        if 200 <= data[1] <= 204:
+            if data[1] == 200 and len(data) >= 20:
+                self.last_report, self.when = struct.unpack("!I", data[10:14])[0], time.time()
+            return
+        number, _stamp, self.ssrc = struct.unpack("!HII", data[2:12])
+        self.first = self.first or number
+        self.highest, self.count = max(self.highest, number), self.count + 1
+
+    def report(self) -> bytes:
+        """The block of a report; nothing, where nothing came in."""
+        if not self.count:
+            return b""
+        lost = max(0, self.highest - self.first + 1 - self.count)
+        delay = int((time.time() - self.when) * 65536) if self.when else 0
+        return struct.pack("!IIIIII", self.ssrc, lost, self.highest, 16, self.last_report, delay)
 
 
 class Datagrams(asyncio.DatagramProtocol):

@@ -249,11 +249,13 @@ class Caller:
         timeout: float = 60,
         from_user: str = "1000",
         callee_hangs_up: bool = False,
+        echo: bool = False,
     ) -> CallResult:
         """Place one call and see it through.
 
         hold             seconds to talk; a callee that hangs up before that ends the call
         callee_hangs_up  talk until the callee hangs up
+        echo             send back the sound that comes in; without it the phone is mute
         cancel_after     seconds after the INVITE: CANCEL, unless the call was answered or failed before;
                          then two more seconds of listening. A call that heard nothing at all is dropped
                          without CANCEL (RFC 3261 section 9.1).
@@ -263,7 +265,7 @@ class Caller:
         gives_up = timeout if cancel_after is None else cancel_after
         talk = 0 if cancel_after is not None else UNTIL_HUNG_UP_ON if callee_hangs_up else hold
         limit = gives_up + (timeout if callee_hangs_up else talk) + 25
-        result = call_result(self.sipp(number, talk, gives_up, limit, from_user), number)
+        result = call_result(self.sipp(number, talk, gives_up, limit, from_user, echo=echo), number)
         return result if cancel_after is not None else timed_out(result)
 
     def load(
@@ -277,7 +279,7 @@ class Caller:
         return LoadResult(Counter(r.code for r in results), pdd, results)
 
     def sipp(
-        self, number: str | list[str], talk: float, gives_up: float, limit: float, from_user: str, calls: int = 1, rate: float = 1
+        self, number: str | list[str], talk: float, gives_up: float, limit: float, from_user: str, calls: int = 1, rate: float = 1, echo: bool = False
     ) -> list[Message]:
         """Run SIPp, for `limit` seconds at most; its message log. The scenario comes on standard input, so that one exec does it all."""
         options = [
@@ -285,6 +287,7 @@ class Caller:
             "-i", self.address, "-p", str(self.port), "-mi", self.address, "-cid_str", f"{secrets.token_hex(6)}-%u@%s",
             "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}", "-d", str(int(talk * 1000)), "-recv_timeout", str(int(gives_up * 1000)),
             "-aa", "-nostdin", "-timeout", f"{math.ceil(limit)}s", "-trace_msg", "-message_file", "messages.log",
+            *(["-rtp_echo", "-mp", "30000"] if echo else []),
         ]  # fmt: skip
         numbers = shlex.join([number] if isinstance(number, str) else number)
         script = (

@@ -98,6 +98,7 @@ local uuid = session:get_uuid()
 local route = dofile(folder .. "/route-" .. name .. ".lua")
 local began, attempts, passed_over = now(), {}, {}
 local last_trunk, last_target, result, talked, told = "", "", "failed", 0, nil
+local post_dial_delay, quality -- ms until something could be heard; of the leg that was answered
 
 local function respond(line)
     session:execute("respond", line)
@@ -162,9 +163,34 @@ local function leg_report(attempt)
     end
     -- one that comes too late is removed all the same
     api:execute(said == "" and "sched_api" or "hash", (said == "" and "+5 none hash " or "") .. "delete/" .. key)
-    local code, port, rang, answered = said:match("^(%S+) (%S+) (%S+) (%d+)$")
-    if code then return {code = code:match("^%d%d%d$"), port = port, rang = rang:match("^%d+$"), answered = tonumber(answered) / 1000} end
-    return {rang = since("progress_media_time") >= attempt.began and "183" or since("progress_time") >= attempt.began and "180" or nil, answered = 0}
+    local code, port, rang, heard, answered, come, missed, sent = said:match("^(%S+) (%S+) (%S+) (%d+) (%d+) (%S+) (%S+) (%S+)$")
+    if code then
+        return {
+            code = code:match("^%d%d%d$"), port = port, rang = rang:match("^%d+$"), heard = tonumber(heard) / 1000, answered = tonumber(answered) / 1000,
+            come = tonumber(come), missed = tonumber(missed), sent = tonumber(sent),
+        }
+    end
+    rang = since("progress_media_time") >= attempt.began and "183" or since("progress_time") >= attempt.began and "180" or nil
+    return {rang = rang, heard = 0, answered = 0}
+end
+
+-- When something could first be heard of an attempt, in ms: what the caller's channel tells, unless it was answered before; else the leg.
+local function heard_of(attempt, ended, connected)
+    local first
+    for _, variable in ipairs(connected and {} or {"progress_time", "progress_media_time", "answered_time"}) do
+        local moment = since(variable)
+        if moment > 0 and (not first or moment < first) then first = moment end
+    end
+    first = first or ended.heard
+    return first > 0 and math.max(attempt.began, first) or nil
+end
+
+-- How the leg sounded. FreeSWITCH keeps no jitter, and nothing of what the carrier reports.
+local function sound(ended)
+    if not ended.come then return nil end
+    return object(
+        {"rx_packets", ended.come}, {"rx_lost", ended.come > 0 and ended.missed or 0}, {"rx_jitter_ms", "null"},
+        {"tx_packets", ended.sent or "null"}, {"tx_lost", "null"}, {"tx_jitter_ms", "null"}, {"rtt_ms", "null"})
 end
 
 -- What became of an attempt without an answer: the outcome (a SIP code or a name), the code for the record, the reason, whether it rang.
@@ -203,7 +229,7 @@ local function ask_target(trunk, target, on_trial)
     for key, value in pairs(leg.headers) do set("sip_h_" .. key, value) end
     local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, key = uuid .. "-" .. #attempts, began = now()}
     local connected = since("answered_time") > 0 -- before: a menu, a queue. Then the leg alone tells whether the carrier answered.
-    set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key .. (connected and " all" or ""))
+    set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key)
     set("nolocal:api_on_answer", table.concat({"lua", folder .. "/answered.lua", name, attempt.trunk, attempt.target, attempt.began, uuid}, " "))
     local place = "limit_usage_siptrunk_trial_" .. trunk.name -- which mod_hash sets for who got in
     set(place)
@@ -215,13 +241,13 @@ local function ask_target(trunk, target, on_trial)
     if get("originate_disposition") == "FULL" and session:ready() then return on_trial and not get(place) and "trial" or "full" end
 
     last_trunk, last_target = attempt.trunk, attempt.target
-    local ms, answered, ended = now() - attempt.began, since("answered_time"), nil
-    if connected or answered == 0 then
-        ended = leg_report(attempt)
-        answered = ended.answered
-    end
+    local over, answered = now(), connected and 0 or since("answered_time")
+    local ms, ended = over - attempt.began, leg_report(attempt)
+    if answered == 0 then answered = ended.answered end
+    local heard = not post_dial_delay and heard_of(attempt, ended, connected)
+    post_dial_delay = heard and string.format("%d", heard - began) or post_dial_delay
     if answered > 0 then
-        result, talked = "answered", math.floor((now() - answered) / 1000)
+        result, talked, quality = "answered", math.floor((over - answered) / 1000), sound(ended)
         return note(attempt, "200", "200", "OK", math.max(0, answered - attempt.began), "final")
     end
     if not session:ready() then
@@ -311,7 +337,7 @@ local function record()
     local line = object(
         {"at", text(stamp(began))}, {"call", text(uuid)}, {"from", '"' .. plain(caller, "0-9a-zA-Z*#+") .. '"'}, {"to", text(number)}, {"route", text(name)},
         {"trunk", '"' .. last_trunk .. '"'}, {"target", '"' .. last_target .. '"'}, {"result", text(result)}, {"talk_seconds", talked},
-        {"attempts", list}, {"passed_over", over})
+        {"attempts", list}, {"passed_over", over}, {"pdd_ms", post_dial_delay or "null"}, {"quality", quality or "null"})
     local file, why = io.open(route.cdr_file, "a")
     if not file then return freeswitch.consoleLog("err", "the record of a call could not be written: " .. why .. ": " .. line .. "\n") end
     file:setvbuf("full", #line + 1) -- one write: other calls write too

@@ -1,13 +1,18 @@
 -- Written by Ansible (siptrunk.failover). Changes made here are lost.
 --
--- leg.lua KEY [all]: when the leg of an attempt ends (api_hangup_hook), tells hunt.lua the SIP code that ended it, the port from which
--- that came, what it rang with (180, 183) and when it was answered. FreeSWITCH makes up a 408 for silence and a 503 for a closed port;
--- such an answer came from port 0. A leg that was answered is told of only with `all`: nobody else asks.
+-- leg.lua KEY: when the leg of an attempt ends (api_hangup_hook), tells hunt.lua the SIP code that ended it, the port from which that
+-- came, what it rang with (180, 183), when it was first heard of and when it was answered (both in µs), and its packets: come in, due and
+-- not there, sent. FreeSWITCH makes up a 408 for silence and a 503 for a closed port; such an answer came from port 0.
 local function of(name) return env:getHeader(name) or "0" end
+local function packets(name) return env:getHeader("variable_rtp_audio_" .. name .. "_packet_count") or "none" end
+local code = of("variable_proto_specific_hangup_cause"):match("^sip:(%d%d%d)$") or env:getHeader("variable_sip_invite_failure_status") or "none"
+local media, ringing = of("Caller-Channel-Progress-Media-Time"), of("Caller-Channel-Progress-Time")
 local answered = of("Caller-Channel-Answered-Time")
-if answered == "0" or argv[2] then
-    local code = of("variable_proto_specific_hangup_cause"):match("^sip:(%d%d%d)$") or env:getHeader("variable_sip_invite_failure_status") or "none"
-    local rang = of("Caller-Channel-Progress-Media-Time") ~= "0" and "183" or of("Caller-Channel-Progress-Time") ~= "0" and "180" or "none"
-    local told = table.concat({code, of("variable_sip_reply_port"), rang, answered}, " ")
-    freeswitch.API():execute("hash", "insert/siptrunk_leg/" .. argv[1] .. "/" .. told)
+local rang, heard = media ~= "0" and "183" or ringing ~= "0" and "180" or "none", 0
+for _, moment in ipairs({media, ringing, answered}) do
+    if moment ~= "0" and (heard == 0 or tonumber(moment) < heard) then heard = tonumber(moment) end
 end
+local told = table.concat({
+    code, of("variable_sip_reply_port"), rang, string.format("%d", heard), answered, packets("in_media"), packets("in_skip"), packets("out_media"),
+}, " ")
+freeswitch.API():execute("hash", "insert/siptrunk_leg/" .. argv[1] .. "/" .. told)
