@@ -77,6 +77,7 @@ class Call:
     released: tuple[str, ...] = ()  # carrier hosts that rang or answered too late: CANCEL, or ACK and BYE
     heard: tuple[int, ...] | None = None  # provisional answers that the caller got, besides 100
     callee_hangs_up: bool = False
+    marks: dict[tuple[str, str], float] = field(default_factory=dict)  # (kind, carrier host or trunk): seconds from now
     marked_down: tuple[str, ...] | None = None  # before the call: the carrier hosts, and no others, that the probes found dead
     invites: dict[str, int] = field(default_factory=dict)  # where they differ from one for each attempt
 
@@ -374,6 +375,63 @@ CASES = (
                 passed_over=(("beta", "drained"), ("acme", "down"), ("acme", "down")),
             ),
         ),
+    ),
+    Case(
+        "held_target",
+        (Call(INTL, ACME_ANSWERS, marks={("held", "beta1"): 30}, passed_over=(("beta", "held"),)),),
+        why="what a monitor does not trust yet is passed over",
+    ),
+    Case(
+        "held_target_of_two",
+        (Call(NANP, _through("acme", "acme2"), marks={("held", "acme1"): 30}, passed_over=(("acme", "held"),)),),
+    ),
+    Case(
+        "closed_trunk",
+        (Call(NANP, _through("beta", "beta1"), marks={("closed", "acme"): 30}, passed_over=(("acme", "closed"), ("acme", "closed"))),),
+        why="none of its targets is asked, though all are well",
+    ),
+    Case(
+        "all_held_are_still_asked",
+        (
+            Call(
+                INTL,
+                _through("beta", "beta1"),
+                marks={("held", host): 30 for host in ("beta1", *BOTH_ACME)},
+                passed_over=(("beta", "held"), ("acme", "held"), ("acme", "held")),
+            ),
+        ),
+        why="a mark never fails a call, and the order is kept",
+    ),
+    Case(
+        "closed_and_the_other_fails",
+        (
+            Call(
+                INTL,
+                (
+                    Attempt("acme", "acme1", 503, "next_target"),
+                    Attempt("acme", "acme2", 503, "next_target"),
+                    *_through("beta", "beta1"),
+                ),
+                faults={host: code(503) for host in BOTH_ACME},
+                marks={("closed", "beta"): 30},
+                passed_over=(("beta", "closed"),),
+            ),
+        ),
+        why="what was passed over is asked after all when nothing else is left",
+    ),
+    Case(
+        "trial_of_one_call",
+        (Call(INTL, _through("beta", "beta1"), marks={("trial", "beta"): 30}), Call(INTL, _failing(503, "next_target"), faults={"beta1": code(503)})),
+        why="who comes alone may try, again and again",
+    ),
+    Case(
+        "marks_that_ran_out",
+        (Call(INTL, _through("beta", "beta1"), marks={(kind, "beta1" if kind == "held" else "beta"): -1 for kind in ("held", "closed", "trial")}),),
+        why="a monitor that died hides nothing for long, and nobody has to tidy up",
+    ),
+    Case(
+        "emergency_and_marks",
+        (Call(EMERGENCY, _through("beta", "beta1"), marks={("held", "beta1"): 30, ("closed", "beta"): 30, ("trial", "beta"): 30}),),
     ),
     Case(
         "emergency",

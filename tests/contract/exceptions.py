@@ -28,6 +28,9 @@ DELAYS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     },
 }
 
+# What of a call's quality an engine tells, where it is not all. FreeSWITCH keeps neither its jitter by RFC 3550 nor what the carrier reports.
+QUALITY = {"freeswitch": ["rx_packets", "rx_lost", "tx_packets"]}
+
 # What somebody hears who calls from an address of nobody's.
 STRANGER = {"asterisk": 401, "asterisk-16": 401, "freeswitch": 403}
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 from cases import CASES, INTL, LIMITED, MARGIN, NANP, POOL, SECURE, SHARED, TIE_LINE, Call, Case
-from exceptions import DELAYS, EXCEPTIONS, STRANGER
+from exceptions import DELAYS, EXCEPTIONS, QUALITY, STRANGER
 from harness import CallResult, Lab, invites, wait_until
 
 # No carrier says these to a new INVITE without a reason that the engine mends, or hears otherwise.
@@ -45,6 +45,8 @@ def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
     """Set the faults, place the call, and hold all three sides against the table."""
     lab.tell(call.faults)
     engine.drain(*call.drained)
+    for (kind, name), seconds in call.marks.items():
+        engine.mark(kind, mark_of(name, lab), seconds)
     if call.marked_down is not None:
         wait_until(lambda: marks_stand(call, lab, engine, plan), 20, f"{what}: the probes found dead {call.marked_down or 'nobody'}")
     known = len(engine.records())
@@ -59,6 +61,11 @@ def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
     check_record(call, what, records[0], lab, plan)
     time.sleep(call.linger)
     check_carriers(call, what, lab, began)
+
+
+def mark_of(name: str, lab: Lab) -> str:
+    """The name of a mark: a carrier host's target over UDP, or the trunk itself."""
+    return f"{lab.addresses[name]}_5060_udp" if name in lab.addresses else name
 
 
 def marks_stand(call: Call, lab: Lab, engine, plan: dict) -> bool:
@@ -198,6 +205,56 @@ def test_a_trunk_takes_its_limit_and_no_more(healthy, lab: Lab, engine):
         full = [record for record in engine.records()[known:] if record["passed_over"]]
         assert {(p["trunk"], p["target"], p["why"]) for record in full for p in record["passed_over"]} == {("small", None, "full")}
         assert len(full) == 18
+
+
+def test_a_trunk_on_trial_takes_one_call_at_a_time(healthy, lab: Lab, engine):
+    """Twelve callers at the same moment: one asks the trunk, the others the next one. When that call has ended, another may."""
+    engine.mark("trial", "beta", 60)
+    for _round in range(2):
+        known, began = len(engine.records()), time.time()
+        assert lab.caller.load(INTL, 12, rate=1000, hold=3).codes == {200: 12}
+        assert {host: len(lab.carriers[host].invites(began)) for host in ("beta1", "acme1")} == {"beta1": 1, "acme1": 11}
+        wait_until(lambda known=known: len(engine.records()) == known + 12, 10, "a record of each call")
+        over = [[(p["trunk"], p["why"]) for p in record["passed_over"]] for record in engine.records()[known:]]
+        assert sorted(over) == [[]] + [[("beta", "trial")]] * 11
+
+
+def test_whoever_waits_for_a_trial_asks_the_trunk_after_all(healthy, lab: Lab, engine):
+    """When nothing else is left, a call is not failed for a mark."""
+    engine.mark("trial", "beta", 60)
+    engine.mark("closed", "acme", 60)
+    began = time.time()
+    assert lab.caller.load(INTL, 6, rate=1000, hold=1).codes == {200: 6}
+    assert len(lab.carriers["beta1"].invites(began)) == 6
+
+
+def test_the_record_tells_how_the_call_sounded(healthy, lab: Lab, engine, engine_name: str):
+    """A carrier that loses every tenth packet, and reports what it heard itself; a phone that sends back what it hears."""
+    lab.carriers["beta1"].tell(invite={"do": "answer", "ring": 0.2, "rtp": 10})
+    known = len(engine.records())
+    seen = lab.caller.call(INTL, hold=7, echo=True)
+    wait_until(lambda: len(engine.records()) > known, 10, "the record")
+    record = engine.records()[-1]
+    quality = record["quality"]
+    assert list(quality) == ["rx_packets", "rx_lost", "rx_jitter_ms", "tx_packets", "tx_lost", "tx_jitter_ms", "rtt_ms"]
+    assert 280 <= quality["rx_packets"] <= 320 and 15 <= quality["rx_lost"] <= 60 and 250 <= quality["tx_packets"] <= 320, quality
+    told = [name for name, value in quality.items() if value is not None]
+    assert told == QUALITY.get(engine_name, list(quality)), quality
+    if "rtt_ms" in told:
+        assert 0 < quality["rtt_ms"] < 1000 and quality["rx_jitter_ms"] < 100 and 10 <= quality["tx_lost"] <= 60, quality
+    assert 0 <= record["pdd_ms"] <= seen.pdd * 1000 + 30, "from the hunt's start"
+
+
+@pytest.mark.parametrize(("what", "delay"), [({"do": "trying_then_answer", "after": 2}, 2), ({"do": "code", "code": 486}, None), ({"do": "trying"}, None)])
+def test_the_record_tells_the_post_dial_delay(healthy, lab: Lab, engine, what: dict, delay: float | None):
+    """Of calls that rang, and of none that did not; and of a call that nobody answered no quality."""
+    lab.carriers["beta1"].tell(invite=what)
+    known = len(engine.records())
+    lab.caller.call(INTL, cancel_after=3 if what["do"] == "trying" else None)
+    wait_until(lambda: len(engine.records()) > known, 10, "the record")
+    record = engine.records()[-1]
+    assert record["pdd_ms"] is None if delay is None else delay - 0.05 <= record["pdd_ms"] / 1000 <= delay + MARGIN, record["pdd_ms"]
+    assert (record["quality"] is None) is (delay is None)
 
 
 def test_a_dead_name_server_stops_no_call(healthy, lab: Lab, engine):

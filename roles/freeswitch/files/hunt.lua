@@ -24,7 +24,8 @@ local TOLD = {
 local LEG = "{ignore_q850_reason=true,outbound_redirect_fatal=true,bridge_early_media=true}"
 -- Set for the hunt alone: what the operator's dialplan bridges after it is the operator's.
 local BORROWED = {
-    "continue_on_fail", "hangup_after_bridge", "export_vars", "nolocal:api_hangup_hook", "nolocal:api_on_answer", "effective_caller_id_number", "effective_caller_id_name",
+    "continue_on_fail", "hangup_after_bridge", "export_vars", "nolocal:api_hangup_hook", "nolocal:api_on_answer",
+    "effective_caller_id_number", "effective_caller_id_name",
 }
 -- Left over from the attempt before, where a leg got no channel.
 local STALE = {"last_bridge_hangup_cause", "sip_invite_failure_phrase", "sip_hangup_phrase"}
