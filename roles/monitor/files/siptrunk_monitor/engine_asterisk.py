@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami, trunk, trunk_asterisk
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami, marks, trunk, trunk_asterisk
 
 # The classes of UserEvent, and of ContactStatus and Registry.
 CLASSES = "user,system"
@@ -39,10 +39,9 @@ class Asterisk:
         event = self._client.next_event(timeout)
         return None if event is None else told(event)
 
-    def mark(self, marks):
-        """Set the marks {(kind, what): until}."""
-        for (kind, what), until in marks.items():
-            self._client.action("Setvar", Variable=_variable(kind, what), Value=until)
+    def mark(self, until):
+        """Set marks, as ``marks.put`` does."""
+        marks.put(self._client, until)
 
 
 def told(event):
@@ -64,6 +63,3 @@ def told(event):
         return ("look",)
     return None
 
-
-def _variable(kind, what):
-    return "SIPTRUNK_%s_%s" % (kind.upper(), "%s_%d_%s" % what if kind == "held" else what)

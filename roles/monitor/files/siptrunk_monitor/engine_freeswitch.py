@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import esl, trunk, trunk_freeswitch
+from ansible_collections.siptrunk.failover.plugins.module_utils import esl, marks, trunk, trunk_freeswitch
 
 EVENTS = ("siptrunk::attempt", "siptrunk::answered", "sofia::gateway_state")
 _PROBE = ".probe"
@@ -39,10 +39,9 @@ class FreeSwitch:
         event = self._client.next_event(timeout)
         return None if event is None else told(event)
 
-    def mark(self, marks):
+    def mark(self, until):
         """As ``Asterisk.mark``."""
-        self._client.apis(["hash insert/siptrunk_%s/%s/%d" % (kind, "%s_%d_%s" % what if kind == "held" else what, until)
-                           for (kind, what), until in marks.items()])
+        marks.put(self._client, until)
 
 
 def told(event):

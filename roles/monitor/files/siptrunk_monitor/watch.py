@@ -13,7 +13,7 @@ import threading
 from collections import Counter, OrderedDict
 from datetime import datetime, timezone
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import registration
+from ansible_collections.siptrunk.failover.plugins.module_utils import marks, registration
 from siptrunk_monitor import health, records, routes
 
 VERDICTS = ("final", "next_target", "next_trunk")
@@ -252,17 +252,17 @@ class Watch:
     # --- what the engine should know ---
 
     def marks(self, now):
-        """{(kind, what): epoch second}: ("held", (address, port, transport)), ("closed", trunk), ("trial", trunk)."""
+        """{mark: epoch second until which it holds}, as ``marks.put`` takes them."""
         until, found = int(now) + MARK_SECONDS, {}
         with self.lock:
             for name, watched in self.trunks.items():
                 if watched.health.state == health.CLOSED:
-                    found["closed", name] = min(until, int(watched.health.closed_until) + 1)
+                    found[marks.CLOSED, name] = min(until, int(watched.health.closed_until) + 1)
                 elif watched.health.state == health.TRIAL:
-                    found["trial", name] = until
+                    found[marks.TRIAL, name] = until
                 for target in watched.plan["targets"]:
                     if watched.targets["%s:%d" % (target["address"], target["port"])].held:
-                        found["held", (target["address"], target["port"], watched.plan["transport"])] = until
+                        found[marks.HELD, marks.target_name(target["address"], target["port"], watched.plan["transport"])] = until
         return found
 
     # --- inside ---
