@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from engines import ENGINES
+from harness import Lab, wait_until
+from watching import Monitor
+
+
+@pytest.fixture(scope="session", params=os.environ.get("SIPTRUNK_ENGINES", "asterisk freeswitch").split())
+def engine(request):
+    kind = ENGINES[request.param]
+    return kind(Lab(pbx=kind.host).container(kind.host))
+
+
+@pytest.fixture(scope="session")
+def lab(engine):
+    return Lab(pbx=engine.host)
+
+
+@pytest.fixture
+def monitor(lab, engine):
+    """Of a PBX whose carriers all answer, and which knows it."""
+    lab.reset()
+    engine.drain()
+    watching = Monitor(engine.container)
+
+    def is_well():
+        metrics = watching.metrics()
+        return all(value == 1 for name, value in metrics.items() if name.startswith(("siptrunk_up", "siptrunk_registered", "siptrunk_engine_up")))
+
+    def is_primary():
+        return not any(value for name, value in watching.metrics().items() if name.startswith("siptrunk_active") and 'role="backup"' in name)
+
+    wait_until(is_well, 90, "every trunk up")
+    engine.forget()
+    for number in ("12125550100", "0044123456", "71234"):
+        assert lab.caller.call(number).code == 200
+    wait_until(is_primary, 30, "every primary in use")
+    return watching

@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The monitor under calls and faults, on real engines."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from harness import podman, wait_until
+
+INTL = "0044123456"  # beta, which has one target, then acme
+DEAD = {"beta1": {"silent": True}}
+FAILING = {"beta1": {"invite": {"do": "code", "code": 503}}}
+
+
+def moment(line):
+    return datetime.fromisoformat(line["at"]).timestamp()
+
+
+def beta(lab):
+    return f"{lab.addresses['beta1']}:5060"
+
+
+def last_record(engine, known):
+    wait_until(lambda: len(engine.records()) > known, 10, "the record of the call")
+    return engine.records()[-1]
+
+
+def test_it_tells_the_state_as_it_is(lab, engine, monitor):
+    podman(engine.container, ["systemctl", "restart", "siptrunk-monitor"])
+    wait_until(lambda: monitor.events(0, "started"), 10, "the start")
+    time.sleep(3)
+    lines = monitor.events()
+    start = max(index for index, line in enumerate(lines) if line["event"] == "started")
+    told = [(line["trunk"], line["target"], line["state"], line["was"]) for line in lines[start:] if line["event"] == "probe"]
+    assert sorted(told) == [
+        ("acme", f"{lab.addresses['acme1']}:5060", "alive", None), ("acme", f"{lab.addresses['acme2']}:5060", "alive", None),
+        ("beta", beta(lab), "alive", None), ("beta-tcp", beta(lab), "off", None),
+    ]
+    assert [(line["trunk"], line["state"]) for line in lines[start:] if line["event"] == "registration"] == [("acme", "registered")]
+    metrics = monitor.metrics()
+    assert metrics['siptrunk_registered{trunk="acme"}'] == 1 and metrics['siptrunk_route_up{route="intl"}'] == 1
+    assert metrics['siptrunk_attempts_total{code="503",trunk="beta",verdict="next_target"}'] == 0
+    assert metrics['siptrunk_failovers_total{from="beta",route="intl",to="acme"}'] == 0
+    assert metrics['siptrunk_srv_drift{trunk="acme"}'] == 0
+    assert metrics['siptrunk_active{role="primary",route="intl",trunk="beta"}'] == 1
+
+
+def test_a_dead_primary_is_held_for_a_while_after_its_return(lab, engine, monitor):
+    since, before = monitor.mark(), monitor.metrics()
+    lab.tell(DEAD)
+    monitor.wait_for(since, 40, "health", trunk="beta", state="held")
+    assert lab.caller.call(INTL).code == 200
+    failover = monitor.wait_for(since, 5, "failover", route="intl")
+    assert (failover["from"], failover["to"]) == ("beta", "acme") and failover["why"] in ("down", "held")
+    metrics = monitor.metrics()
+    assert metrics[f'siptrunk_target_up{{target="{beta(lab)}",trunk="beta"}}'] == 0 and metrics['siptrunk_up{trunk="beta"}'] == 0
+    assert metrics['siptrunk_active{role="backup",route="intl",trunk="acme"}'] == 1
+    name = 'siptrunk_failovers_total{from="beta",route="intl",to="acme"}'
+    assert metrics[name] == before[name] + 1 and metrics['siptrunk_last_failover_timestamp_seconds{route="intl"}'] >= moment(failover) - 1
+
+    lab.reset()
+    alive = monitor.wait_for(since, 40, "probe", trunk="beta", target=beta(lab), state="alive")
+    known = len(engine.records())
+    assert lab.caller.call(INTL).code == 200
+    record = last_record(engine, known)
+    assert record["trunk"] == "acme" and {"trunk": "beta", "target": beta(lab), "why": "held"} in record["passed_over"]
+    released = monitor.wait_for(since, 130, "health", trunk="beta", state="open")
+    assert moment(released) - moment(alive) >= 12
+    assert lab.caller.call(INTL).code == 200
+    returned = monitor.wait_for(since, 15, "return", route="intl")
+    assert (returned["from"], returned["to"]) == ("acme", "beta") and returned["seconds"] > 10
+    assert len(monitor.events(since, "failover", route="intl")) == len(monitor.events(since, "return", route="intl")) == 1
+
+
+def test_a_trunk_whose_calls_fail_is_closed_and_opens_after_a_trial(lab, engine, monitor):
+    since = monitor.mark()
+    lab.tell(FAILING)
+    for dummy in range(3):
+        assert lab.caller.call(INTL).code == 200
+    closed = monitor.wait_for(since, 5, "health", trunk="beta", target=None, state="closed")
+    assert closed["why"] == "503"
+    burst = monitor.wait_for(since, 5, "burst", trunk="beta")
+    metrics = monitor.metrics()
+    assert burst["failures"] == 3 == metrics['siptrunk_consecutive_failures{trunk="beta"}']
+    assert metrics['siptrunk_closed{trunk="beta"}'] == metrics['siptrunk_failure_burst{trunk="beta"}'] == 1
+    known, asked = len(engine.records()), time.time()
+    assert lab.caller.call(INTL).code == 200
+    assert {"trunk": "beta", "target": beta(lab), "why": "closed"} in last_record(engine, known)["passed_over"]
+    assert lab.carriers["beta1"].invites(asked) == []
+
+    monitor.wait_for(since, 60, "health", trunk="beta", state="trial")
+    assert lab.caller.call(INTL).code == 200  # the trial fails, the call does not
+    wait_until(lambda: len(monitor.events(since, "health", trunk="beta", state="closed")) == 2, 5, "closed again")
+    lab.reset()
+    wait_until(lambda: len(monitor.events(since, "health", trunk="beta", state="trial")) == 2, 60, "on trial again")
+    known = len(engine.records())
+    assert lab.caller.call(INTL).code == 200
+    assert last_record(engine, known)["trunk"] == "beta"
+    states = [line["state"] for line in monitor.events(since, "health", trunk="beta", target=None)]
+    assert states == ["closed", "trial", "closed", "trial", "open"]
+    assert monitor.metrics()['siptrunk_closed{trunk="beta"}'] == 0
+
+
+def test_without_the_monitor_calls_go_on_and_what_it_missed_is_counted(lab, engine, monitor):
+    since = monitor.mark()
+    lab.tell(DEAD)
+    monitor.wait_for(since, 40, "health", trunk="beta", state="held")
+    lab.service("siptrunk-monitor", "kill", engine.host)
+    assert [lab.caller.call(INTL).code for dummy in range(3)] == [200] * 3
+    known = sum(len(record["attempts"]) for record in engine.records()[-3:])
+    lab.service("siptrunk-monitor", "start", engine.host)
+    missed = monitor.wait_for(since, 15, "missed")
+    assert missed["attempts"] == known == monitor.metrics()["siptrunk_monitor_missed_attempts_total"]
+    assert monitor.metrics()[f'siptrunk_target_held{{target="{beta(lab)}",trunk="beta"}}'] == 1
+
+
+def test_it_follows_an_engine_that_was_started_anew(lab, engine, monitor):
+    since = monitor.mark()
+    podman(engine.container, ["systemctl", "restart", engine.process])
+    monitor.wait_for(since, 30, "engine_lost")
+    back = monitor.wait_for(since, 60, "engine_back")
+    assert back["seconds"] >= 0
+    wait_until(lambda: monitor.metrics()['siptrunk_up{trunk="acme"}'] == 1, 30, "acme up")
+    wait_until(lambda: all(engine.reachable().values()), 60, "every target reachable")
+    after = monitor.mark()
+    assert lab.caller.call(INTL).code == 200
+    monitor.wait_for(after, 5, "attempt", trunk="beta", outcome="200")
+    assert monitor.metrics()['siptrunk_registration_losses_total{trunk="acme"}'] == 0 or monitor.events(since, "registration")
+
+
+def test_a_drained_trunk_is_told_of(lab, engine, monitor):
+    since = monitor.mark()
+    engine.drain("beta")
+    drained = monitor.wait_for(since, 10, "drained", trunk="beta")
+    assert drained["why"] == "test" and monitor.metrics()['siptrunk_drained{trunk="beta"}'] == 1
+    engine.drain()
+    monitor.wait_for(since, 10, "restored", trunk="beta")
+    assert monitor.metrics()['siptrunk_drained{trunk="beta"}'] == 0
+
+
+def test_a_lost_registration_is_told_of(lab, engine, monitor):
+    since, before = monitor.mark(), monitor.metrics()
+    name = 'siptrunk_registration_losses_total{trunk="acme"}'
+    lab.tell({host: {"register": 403} for host in ("acme1", "acme2")})
+    register = {"asterisk": "pjsip send register acme", "freeswitch": "sofia profile siptrunk register acme.registration"}
+    engine.command(register[engine.process])
+    lost = monitor.wait_for(since, 30, "registration", trunk="acme", was="registered")
+    assert lost["state"] in ("rejected", "unregistered") and monitor.metrics()[name] == before[name] + 1
+    assert monitor.metrics()['siptrunk_registered{trunk="acme"}'] == 0
+    lab.reset()
+    engine.command(register[engine.process])
+    monitor.wait_for(since, 90, "registration", trunk="acme", state="registered")
