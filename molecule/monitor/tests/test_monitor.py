@@ -111,6 +111,7 @@ def test_without_the_monitor_calls_go_on_and_what_it_missed_is_counted(lab, engi
     lab.service("siptrunk-monitor", "kill", engine.host)
     assert [lab.caller.call(INTL).code for dummy in range(3)] == [200] * 3
     known = sum(len(record["attempts"]) for record in engine.records()[-3:])
+    since = monitor.mark()
     lab.service("siptrunk-monitor", "start", engine.host)
     missed = monitor.wait_for(since, 15, "missed")
     assert missed["attempts"] == known == monitor.metrics()["siptrunk_monitor_missed_attempts_total"]

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sessions with the engines: events in, marks out, on scripted servers."""
+
+from __future__ import annotations
+
+import pytest
+from siptrunk_monitor import engine_asterisk, engine_freeswitch
+
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami
+from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils import ami_server, esl_server
+
+ATTEMPT = {"route": "nanp", "trunk": "acme", "target": "198.18.1.21:5060", "code": "503", "outcome": "503", "ms": "12", "verdict": "next_target", "call": "c1"}
+ANSWERED = {"route": "nanp", "trunk": "acme", "target": "198.18.1.21:5060", "ms": "250", "call": "c1"}
+MARKS = {("held", "198.18.1.21_5060_udp"): 1800000030, ("closed", "beta"): 0}
+
+
+def capitals(fields):
+    return {key.capitalize(): value for key, value in fields.items()}
+
+
+def heard(engine, count):
+    found = []
+    while len(found) < count:
+        found.append(engine.next(2))
+    return found
+
+
+def user_event(name, fields):
+    return "Event: UserEvent\nPrivilege: user,all\nUserEvent: %s\n%s\n" % (name, "".join("%s: %s\n" % field for field in capitals(fields).items()))
+
+
+@pytest.mark.parametrize("cut", [None, 7])
+def test_asterisk(cut):
+    events = (
+        user_event("SiptrunkAttempt", ATTEMPT) + user_event("SiptrunkAnswered", ANSWERED) + user_event("Other", {})
+        + "Event: ContactStatus\nURI: sip:x\nContactStatus: Unreachable\nAOR: acme.1\nEndpointName: acme.1\n\n"
+        + "Event: ContactStatus\nContactStatus: Reachable\nAOR: acme.1\n\n" + "Event: ContactStatus\nContactStatus: Removed\nAOR: acme.1\n\n"
+        + "Event: Registry\nStatus: Rejected\n\n" + "Event: FullyBooted\nStatus: x\n\n"
+    )
+    login = [ami_server.LOGIN[0], (ami_server.LOGIN[1][0], ami_server.LOGIN[1][1] + events)]
+    done = "Response: Success\nActionID: {id}\nMessage: Variable Set\n\n"
+    with ami_server.ScriptedServer([*login, ("Setvar", done), ("Setvar", done)], cut=cut) as server:
+        engine = engine_asterisk.Asterisk({"host": "127.0.0.1", "port": server.port, "username": ami_server.USER}, ami_server.SECRET, [])
+        engine.connect()
+        assert heard(engine, 8) == [
+            ("attempt", ATTEMPT), ("answered", ANSWERED), None, ("probe", "acme.1", "dead"), ("probe", "acme.1", "alive"), ("look",), ("look",), None]
+        engine.mark(MARKS)
+        engine.close()
+    told = [(fields["Variable"], fields["Value"]) for fields in server.received if fields["Action"] == "Setvar"]
+    assert told == [("SIPTRUNK_HELD_198.18.1.21_5060_udp", "1800000030"), ("SIPTRUNK_CLOSED_beta", "0")]
+    assert [fields["Events"] for fields in server.received if fields["Action"] == "Login"] == [engine_asterisk.CLASSES]
+
+
+def test_an_asterisk_that_says_less_than_it_should():
+    for fields in ([("Event", "UserEvent")], [("Event", "UserEvent"), ("UserEvent", "SiptrunkAttempt")], [("Event", "ContactStatus")], []):
+        kind, *dummy = engine_asterisk.told(ami.Message(fields)) or ("nothing",)
+        assert kind in ("nothing", "attempt", "look")
+
+
+@pytest.mark.parametrize("cut", [None, 7])
+def test_freeswitch(cut):
+    def custom(subclass, **headers):
+        return esl_server.event(**{"Event-Name": "CUSTOM", "Event-Subclass": subclass, **headers})
+
+    events = (
+        custom("siptrunk::attempt", **capitals(ATTEMPT)) + custom("siptrunk::answered", **capitals(ANSWERED)) + custom("other")
+        + custom("sofia::gateway_state", **{"Gateway": "acme.1.probe", "State": "NOREG", "Ping-Status": "DOWN"})
+        + custom("sofia::gateway_state", **{"Gateway": "acme.1.probe", "Ping-Status": "UP"})
+        + custom("sofia::gateway_state", **{"Gateway": "acme.registration", "State": "FAIL_WAIT", "Ping-Status": "DOWN"})
+        + custom("sofia::gateway_state", Gateway=["no", "text"])
+    )
+    subscribe = ("event json CUSTOM siptrunk::attempt siptrunk::answered sofia::gateway_state", esl_server.reply("+OK event listener enabled json") + events)
+    steps = [*esl_server.LOGIN, subscribe, esl_server.api("hash insert/siptrunk_held/198.18.1.21_5060_udp/1800000030", "+OK\n"),
+             esl_server.api("hash insert/siptrunk_closed/beta/0", "+OK\n")]
+    with esl_server.ScriptedServer(steps, cut=cut) as server:
+        engine = engine_freeswitch.FreeSwitch({"host": "127.0.0.1", "port": server.port}, esl_server.PASSWORD, [])
+        engine.connect()
+        assert heard(engine, 7) == [
+            ("attempt", ATTEMPT), ("answered", ANSWERED), None, ("probe", "acme.1", "dead"), ("probe", "acme.1", "alive"), ("look",), ("look",)]
+        engine.mark(MARKS)
+        engine.close()
