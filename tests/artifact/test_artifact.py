@@ -25,8 +25,8 @@ PLUGINS = {
         *("asterisk_draws", "asterisk_value", "asterisk_verdicts"),
         *("freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value", "trunk_secrets"),
     ],
-    "lookup": ["rendered"],
-    "role": ["asterisk", "freeswitch", "plan"],
+    "lookup": ["rendered", "zipped"],
+    "role": ["asterisk", "freeswitch", "monitor", "plan"],
 }
 
 
