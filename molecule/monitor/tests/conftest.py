@@ -29,6 +29,7 @@ def monitor(lab, engine):
     lab.reset()
     engine.drain()
     watching = Monitor(engine.container)
+    watching.forget()
 
     def is_well():
         metrics = watching.metrics()
