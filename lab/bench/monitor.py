@@ -46,7 +46,7 @@ def counted(name="siptrunk_attempts_total{"):
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name)))
 
 def record(number):
-    attempt = {"at": "2026-11-25T00:00:00.000Z", "trunk": "beta", "target": target, "code": 503, "reason": "Service Unavailable", "ms": 3, "next": "next_target"}
+    attempt = {"at": "2026-11-25T00:00:00.000Z", "trunk": "beta", "target": target, "code": 503, "reason": "", "ms": 3, "next": "next_target"}
     return json.dumps({"call": "bench-%d.%d" % (number // 2, number // 2), "route": "intl", "attempts": [attempt, attempt], "passed_over": []}) + "\n"
 
 def event(number):
