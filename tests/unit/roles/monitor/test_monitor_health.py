@@ -70,6 +70,16 @@ def test_time_takes_the_doublings_back_one_by_one():
     assert one.hold == 60
 
 
+def test_an_outage_takes_no_doubling_back_however_long():
+    one = target()
+    for moment in (0, 100):
+        one.probed(DEAD, moment)
+        one.probed(ALIVE, moment + 1)
+        one.tick(moment + 99)
+    one.probed(DEAD, 400)
+    assert one.level(400) == one.level(400 + 9 * LONGEST) == 3
+
+
 def test_a_target_whose_probe_is_switched_off_is_released():
     one = target()
     one.probed(DEAD, 0)

@@ -47,6 +47,13 @@ def test_flapping_makes_one_pair_of_events():
     assert [kind for kind, *dummy in seen] == ["failover", "return"]
 
 
+def test_a_backup_in_between_makes_the_return_wait_for_the_primary_anew():
+    one = route()
+    one.carried("beta", 100), one.carried("acme", 110), one.carried("beta", 120)
+    assert one.tick(1000) == [] and one.on_backup
+    assert one.carried("acme", 1001) == [("return", "beta", "acme", 901)]
+
+
 def test_no_return_without_a_call_through_the_primary():
     one = route()
     one.carried("beta", 0)
