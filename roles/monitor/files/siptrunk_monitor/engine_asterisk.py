@@ -62,4 +62,3 @@ def told(event):
     elif name == "Registry":
         return ("look",)
     return None
-

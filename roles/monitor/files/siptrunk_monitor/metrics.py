@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from siptrunk_monitor import VERSION, health
+from siptrunk_monitor import VERSION
 
 # Counters of these exist before the first attempt: an increment from nothing is none to Prometheus.
 USUAL = (
@@ -61,7 +61,9 @@ class Collector:
                     family.add_metric([trunk], value(watched))
             return family
 
-        registers = lambda watched: len(watched.plan["registrations"]) > 0  # noqa: E731
+        def registers(watched):
+            return len(watched.plan["registrations"]) > 0
+
         yield gauge("siptrunk_up", "1: a target is neither down nor held, and the trunk is not closed.", lambda watched: watched.up)
         yield gauge("siptrunk_closed", "1: closed because its calls fail, or on trial.", lambda watched: not watched.health.is_open)
         yield gauge("siptrunk_registered", "1: every registration of the trunk stands.", lambda watched: bool(watched.registered), registers)
