@@ -27,6 +27,8 @@ ONE_PASSWORD = [("password", "password_file")]
 
 # What an action needs besides the core of Asterisk.
 _ASTERISK_MODULES = {"PJSIPShowRegistrationsOutbound": "res_pjsip_outbound_registration"}
+# What an action of a user with reporting alone is refused.
+_NEED_SYSTEM = ("DBPut", "DBDel")
 # What has the commands that are not in the core of FreeSWITCH.
 _FREESWITCH_MODULES = {"sofia": "mod_sofia", "hash_dump": "mod_hash", "db": "mod_db", "limit_usage": "mod_commands", "strepoch": "mod_commands"}
 _NO_COMMAND = "Command not found!"
@@ -78,7 +80,8 @@ def explain(exc):
     """The text of a ``session.SessionError``, with the remedy where it is known."""
     if isinstance(exc, ami.AmiActionError):
         needed = _ASTERISK_MODULES.get(exc.action)
-        return "%s. The manager user needs write = reporting%s" % (exc, ", and Asterisk the module %s" % needed if needed else "")
+        classes = "reporting,system" if exc.action in _NEED_SYSTEM else "reporting"
+        return "%s. The manager user needs write = %s%s" % (exc, classes, ", and Asterisk the module %s" % needed if needed else "")
     if isinstance(exc, esl.EslActionError) and exc.reason.endswith(_NO_COMMAND) and exc.action in _FREESWITCH_MODULES:
         return "%s FreeSWITCH needs the module %s" % (exc, _FREESWITCH_MODULES[exc.action])
     return str(exc)

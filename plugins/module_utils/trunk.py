@@ -77,10 +77,16 @@ _TRUNK_SHAPE = {
     "registrations": [{"name": (_is_match(_NAME, _TARGET), "the name of a registration")}],
 }
 _PLAN_SHAPE = {"trunks": [_TRUNK_SHAPE]}
+_MEMBER_SHAPE = {"name": (_is_match(_NAME), "the name of a trunk")}
+_ROUTE_SHAPE = {
+    "name": (_is_match(_NAME), "the name of a route"),
+    "emergency": (lambda value: isinstance(value, bool), "true or false"),
+    "trunks": [[_MEMBER_SHAPE]],
+}
 
 
-def read_plan(path, engine):
-    """The trunks of the plan in a file, where the role of the engine has put it.
+def read_plan(path, engine, parse=None):
+    """The trunks of the plan in a file, where the role of the engine has put it; or what ``parse`` makes of it.
 
     Errors: ValueError that names the file, and what is wrong in it.
     """
@@ -90,7 +96,7 @@ def read_plan(path, engine):
             raise ValueError("not a regular file")
         with open(path, "rb") as stream:
             data = stream.read(MAX_PLAN + 1)
-        return parse_plan(data)
+        return (parse or parse_plan)(data)
     except FileNotFoundError:
         raise ValueError("plan: %s does not exist; the role siptrunk.failover.%s writes the plan when it deploys" % (path, engine)) from None
     except OSError as exc:
@@ -104,6 +110,17 @@ def parse_plan(data):
 
     What ``look`` and the readers use of it is there and has its type. Errors: ValueError that names the first that is not.
     """
+    return _checked(data, _PLAN_SHAPE)["trunks"]
+
+
+def parse_routed_plan(data):
+    """(trunks, routes) of the plan, as ``parse_plan``; of a route its name, its trunks' names and whether it is for emergencies are there."""
+    plan = _checked(data, {**_PLAN_SHAPE, "routes": [_ROUTE_SHAPE]})
+    return plan["trunks"], plan["routes"]
+
+
+def _checked(data, shape):
+    """The plan from its JSON in bytes. Errors: ValueError."""
     if len(data) > MAX_PLAN:
         raise ValueError("longer than %d bytes" % MAX_PLAN)
     try:
@@ -114,8 +131,8 @@ def parse_plan(data):
         raise ValueError("not a plan: nested too deeply") from None
     except ValueError as exc:
         raise ValueError("not JSON: %s" % exc) from None
-    _check(plan, _PLAN_SHAPE, "")
-    return plan["trunks"]
+    _check(plan, shape, "")
+    return plan
 
 
 def _check(value, shape, where):

@@ -251,3 +251,25 @@ def test_look_leaves_what_it_was_given():
     kept = copy.deepcopy(given)
     trunk.look(*given)
     assert given == kept
+
+
+def routed(**differs):
+    """The plan with one route, as JSON."""
+    return json.dumps({**captured_plan(), "routes": [{"name": "all", "emergency": False, "trunks": [[{"name": "beta", "weight": 50}]], **differs}]}).encode()
+
+
+def test_a_plan_with_its_routes():
+    trunks, routes = trunk.parse_routed_plan(routed(match=[]))
+    assert trunks == captured_plan()["trunks"]
+    assert routes == [{"name": "all", "emergency": False, "trunks": [[{"name": "beta", "weight": 50}]], "match": []}]
+
+
+@pytest.mark.parametrize("key, value, text", [
+    ("name", "A", r"routes\[0\].name: expected the name of a route"),
+    ("emergency", "no", r"routes\[0\].emergency: expected true or false"),
+    ("trunks", ["beta"], r"routes\[0\].trunks\[0\]: expected a list"),
+    ("trunks", [[{"name": "beta/x"}]], r"routes\[0\].trunks\[0\]\[0\].name: expected the name of a trunk"),
+])
+def test_a_route_that_is_none(key, value, text):
+    with pytest.raises(ValueError, match=text):
+        trunk.parse_routed_plan(routed(**{key: value}))
