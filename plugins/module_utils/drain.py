@@ -87,11 +87,15 @@ def without_trunk(routes, drained):
     return [name for name, trunks in members.items() if all(trunk in drained for trunk in trunks)]
 
 
-def describe(name, mark):
-    """A trunk's line in a difference."""
+def describe(mark):
+    """A mark, or None for a trunk in service, for a person to read."""
     if mark is None:
-        return "%s: active\n" % name
-    return "%s: drained since %s by %s: %s\n" % (name, mark["at"] or "?", mark["by"] or "?", _compact(mark["why"] or ""))
+        return ACTIVE
+    return "drained since %s by %s: %s" % (_shown(mark["at"]), _shown(mark["by"]), _compact(mark["why"] or ""))
+
+
+def _shown(text):
+    return _compact(text or "?")[1:-1]
 
 
 class Change:
@@ -189,11 +193,17 @@ class Change:
             ],
             "idle": not any(channels.get(name) for name in self._names),
             "routes_without_trunk": without_trunk(self._routes, after),
+            "summary": [self._line(name) for name in self._names],
             "diff": {
-                "before": "".join(describe(name, before.get(name)) for name in changed),
-                "after": "".join(describe(name, after.get(name)) for name in changed),
+                "before": "".join("%s: %s\n" % (name, describe(before.get(name))) for name in changed),
+                "after": "".join("%s: %s\n" % (name, describe(after.get(name))) for name in changed),
             },
         }
+
+    def _line(self, name):
+        was, became = describe(self._before.get(name)), describe(self._after.get(name))
+        up = self._channels.get(name, 0)
+        return "%s: %s%s%s" % (name, was, "" if was == became else " -> %s" % became, "; legs up: %d" % up if up else "")
 
     def _note(self, changes):
         """These are the changes, and no others."""

@@ -143,6 +143,13 @@ idle:
   returned: when the phone system was asked, also when it failed then
   type: bool
   sample: false
+summary:
+  description: A line about each of the trunks, for a person to read.
+  returned: when the phone system was asked, also when it failed then
+  type: list
+  elements: str
+  sample:
+    - 'acme-east: active -> drained since 2026-11-23T04:00:00Z by alice: "maintenance at the carrier, ticket 4711"; legs up: 3'
 routes_without_trunk:
   description: Routes that have no trunk in service on this host after this, emergency routes left out.
   returned: when the phone system was asked, also when it failed then

@@ -85,11 +85,13 @@ def test_drain_and_put_back(run):
         result = run(server.port, trunks=["beta"])
     assert result["trunks"] == [{"name": "beta", "changed": True, "before": None, "after": MARK, "channels": 1}]
     assert (result["changed"], result["idle"], result["routes_without_trunk"]) == (True, False, [])
+    assert result["summary"] == ['beta: active -> drained since 2026-11-23T04:00:00Z by ops: "maintenance"; legs up: 1']
     put = server.received[4]
     assert (put["Key"], trunk.drain_mark(put["Val"])) == ("beta", MARK)
     with ScriptedServer(LOGIN + asterisk_look(beta=MARK) + [("DBDel", OK)] + asterisk_look()) as server:
         result = run(server.port, trunks=["beta"], state="active", reason=None)
     assert (result["changed"], result["trunks"][0]["after"]) == (True, None)
+    assert result["summary"] == ['beta: drained since 2026-11-23T04:00:00Z by ops: "maintenance" -> active']
 
 
 def test_freeswitch(run):
