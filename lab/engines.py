@@ -64,6 +64,10 @@ class Asterisk:
         for trunk in trunks:
             self.command(f"database put siptrunk_drained {trunk} test")
 
+    def drained(self) -> bool:
+        """Whether any trunk is out."""
+        return "/siptrunk_drained/" in self.command("database show siptrunk_drained")
+
     def active_calls(self) -> int:
         """Channels that are up now."""
         return int(self.command("core show channels count").split()[0])
@@ -116,6 +120,10 @@ class FreeSwitch:
         """As for Asterisk."""
         old = 'for name in $(fs db\\ list/siptrunk_drained | tr , " "); do fs "db delete/siptrunk_drained/$name"; done; '
         self.script(old + 'for name; do fs "db insert/siptrunk_drained/$name/test"; done', *trunks)
+
+    def drained(self) -> bool:
+        """As for Asterisk."""
+        return self.command("db count/siptrunk_drained").strip() not in ("", "0")
 
     def active_calls(self) -> int:
         """As for Asterisk."""

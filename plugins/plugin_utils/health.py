@@ -72,8 +72,8 @@ def drift(trunk: dict[str, Any], answers: dict[tuple[str, str], dict[str, Any]])
         else:  # priority and weight of a server are the model's own
             deployed = _by_place(target for target in trunk["targets"] if f"{target['host']}:{target['port']}" == name)
         if got.keys() != deployed.keys():
-            changes = [f"{name} lost {_place(place)}" for place in deployed if place not in got] + [f"{name} has {_place(place)}" for place in got if place not in deployed]
-            differs.append(", ".join(changes))
+            gone = [f"lost {_place(place)}" for place in deployed if place not in got]
+            differs.append(f"{name} {', '.join(gone + [f'has {_place(place)}' for place in got if place not in deployed])}")
     if differs:
         return True, "; ".join(differs)
     return (None, "; ".join(unknown)) if unknown or not _names(trunk) else (False, "")
@@ -135,9 +135,9 @@ class _Host:
         self.reached, self.trunks, self.plan, self.answers, self.metrics = (result if isinstance(result, dict) else {} for result in results)
 
     def look(self) -> None:
-        error = self._error()
+        kind, error = self._error()
         active = None if error else self._active()
-        self.report["hosts"].append({"host": self.name, "error": error, "monitor": active is not None})
+        self.report["hosts"].append({"host": self.name, "error": error, "kind": kind, "monitor": active is not None})
         if error:
             self._say(BAD, error)
             return
@@ -148,15 +148,15 @@ class _Host:
             self._trunk(trunk, deployed.get(trunk["name"]), answers, active)
         self._routes(plan["routes"], active)
 
-    def _error(self) -> str | None:
-        """Why nothing is known of the host."""
+    def _error(self) -> tuple[str | None, str | None]:
+        """(in a word, in full) why nothing is known of the host."""
         if "ping" not in self.reached:
-            return f"unreachable: {said(self.reached)}"
+            return "unreachable", f"unreachable: {said(self.reached)}"
         if "trunks" not in self.trunks:
-            return f"its phone system does not answer: {said(self.trunks)}"
+            return "no answer", f"its phone system does not answer: {said(self.trunks)}"
         if "content" not in self.plan:
-            return f"its plan cannot be read: {said(self.plan)}"
-        return None
+            return "no plan", f"its plan cannot be read: {said(self.plan)}"
+        return None, None
 
     def _active(self) -> dict[str, list[tuple[str, str]]] | None:
         """{trunk: [(route, role)]} of the routes whose calls it carries, or None: there is no monitor."""
@@ -219,14 +219,13 @@ class _Host:
             state = worst(state, self._say(grave, text, trunk["name"], place))
         if not missing and target["probe"] == "unknown":
             state = worst(state, self._say(WARNING, "not probed yet", trunk["name"], place))
-        registered = {None: None, True: "registered"}.get(trunk["registered"], next((r["state"] for r in trunk["registrations"] if r["state"] != "registered"), "none"))
         self.report["rows"].append({
             "state": state,
             "host": self.name,
             "trunk": trunk["name"],
             "target": place,
             "id": target["id"],
-            "registration": registered,
+            "registration": _registration(trunk),
             "probe": "missing" if missing else target["probe"],
             "rtt_ms": target["rtt_ms"],
             "active": more["active"] and [{"route": route, "role": role} for route, role in more["active"]],
@@ -255,6 +254,13 @@ class _Host:
         line = f"{' '.join(filter(None, (self.name, trunk, target)))}: {what}"
         self.report[kind].append({"host": self.name, "trunk": trunk, "target": target, "what": what, "line": line})
         return state
+
+
+def _registration(trunk: dict[str, Any]) -> str | None:
+    """The state of the trunk's registrations, of several the first that is not well; None when it registers nowhere."""
+    if trunk["registered"] is None:
+        return None
+    return "registered" if trunk["registered"] else next((item["state"] for item in trunk["registrations"] if item["state"] != "registered"), "none")
 
 
 def worst(*states: str) -> str:
@@ -291,13 +297,10 @@ def table(report: dict[str, Any], rows: str = "auto") -> list[str]:
         raise ValueError(f"rows: {rows!r} is not auto, all or unhealthy")
     every = [_cells(row) for row in report["rows"]]
     shown = every if rows == "all" or (rows == "auto" and len(every) <= _MANY_ROWS) else [cells for cells in every if cells[0]]
-    for host in report["hosts"]:
-        if host["error"]:
-            shown.append((BAD, host["host"], "(" + host["error"].partition(":")[0] + ")", *[""] * (len(_HEAD) - 3)))
-    lines = _lay_out(shown)
+    silent = [(BAD, host["host"], f"({host['kind']})", *[""] * (len(_HEAD) - 3)) for host in report["hosts"] if host["error"]]
+    lines = _lay_out([*shown, *silent])
     if len(every) > len(shown):
-        healthy = sum(not cells[0] for cells in every)
-        lines.append(f"... and {healthy} healthy targets; -e verify_rows=all shows them too")
+        lines.append(f"... and {_count(len(every) - len(shown), 'healthy target')}; -e verify_rows=all shows all")
     lines += ["", *(f"warning: {line}" for line in listed(report["warnings"]))]
     total = report["summary"]
     lines.append(
@@ -322,8 +325,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     rtt = "-" if row["rtt_ms"] is None else f"{row['rtt_ms']:.1f} ms"
     calls = f"{row['channels']}/{row['channels_limit']}" if row["channels_limit"] else str(row["channels"])
     return (
-        "" if row["state"] == OK else row["state"], row["host"], row["trunk"], row["target"], row["registration"] or "-", row["probe"], rtt, _active(row["active"]),
-        calls, "yes" if row["drained"] else "-", "+".join(row["marks"]) or "-", {True: "DRIFT", False: "no", None: "-"}[row["drift"]],
+        "" if row["state"] == OK else row["state"], row["host"], row["trunk"], row["target"], row["registration"] or "-", row["probe"], rtt,
+        _active(row["active"]), calls, "yes" if row["drained"] else "-", "+".join(row["marks"]) or "-", {True: "DRIFT", False: "no", None: "-"}[row["drift"]],
     )  # fmt: skip
 
 
@@ -337,5 +340,8 @@ def _active(carried: list[dict[str, str]] | None) -> str:
 
 def _lay_out(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in (_HEAD, *rows)) for column in range(len(_HEAD))]
-    ruled = [_HEAD, tuple("-" * width for width in widths), *rows]
-    return ["  ".join(cell.rjust(width) if column in _RIGHT else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in ruled]
+
+    def line(row: tuple[str, ...]) -> str:
+        return "  ".join(row[column].rjust(width) if column in _RIGHT else row[column].ljust(width) for column, width in enumerate(widths)).rstrip()
+
+    return [line(row) for row in (_HEAD, tuple("-" * width for width in widths), *rows)]
