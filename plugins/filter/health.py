@@ -12,7 +12,7 @@ version_added: "0.1.0"
 short_description: Judge the health of hosts from what the modules said of them
 description:
   - Joins what modules said of each host into one report. A problem makes it unhealthy; a warning, such as a drained trunk, does not.
-  - The playbook P(siptrunk.failover.verify#playbook) is its user.
+  - The playbook C(siptrunk.failover.verify) is its user.
 options:
   _input:
     description:
