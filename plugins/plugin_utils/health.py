@@ -30,6 +30,7 @@ _RIGHT = (_HEAD.index("rtt"), _HEAD.index("calls"))
 # More rows than that are hard to read, and those that are well tell nothing.
 _MANY_ROWS = 60
 _MANY_LINES = 50
+_MANY_ALIKE = 5
 _MAX_TEXT = 300
 
 
@@ -250,9 +251,7 @@ class _Host:
 
     def _say(self, state: str, text: str, trunk: str | None = None, target: str | None = None) -> str:
         kind = "problems" if state == BAD else "warnings"
-        what = printable(text)
-        line = f"{' '.join(filter(None, (self.name, trunk, target)))}: {what}"
-        self.report[kind].append({"host": self.name, "trunk": trunk, "target": target, "what": what, "line": line})
+        self.report[kind].append({"host": self.name, "trunk": trunk, "target": target, "what": printable(text)})
         return state
 
 
@@ -291,16 +290,22 @@ def drain_of(mark: dict[str, Any]) -> str:
 def table(report: dict[str, Any], rows: str = "auto") -> list[str]:
     """The report as lines of text: the table, the warnings, a summary.
 
-    `rows`: "all", "unhealthy", or "auto": all unless there are very many.
+    `rows`: "all", "unhealthy", or "auto": of very many those that are not well, and of very many of these the worst.
     """
     if rows not in ("auto", "all", "unhealthy"):
         raise ValueError(f"rows: {rows!r} is not auto, all or unhealthy")
     every = [_cells(row) for row in report["rows"]]
-    shown = every if rows == "all" or (rows == "auto" and len(every) <= _MANY_ROWS) else [cells for cells in every if cells[0]]
+    unhealthy = [cells for cells in every if cells[0]]
+    shown = every if rows == "all" or (rows == "auto" and len(every) <= _MANY_ROWS) else unhealthy
+    if rows == "auto" and len(shown) > _MANY_ROWS:
+        kept = set(sorted(range(len(shown)), key=lambda index: shown[index][0] != BAD)[:_MANY_ROWS])
+        shown = [cells for index, cells in enumerate(shown) if index in kept]
     silent = [(BAD, host["host"], f"({host['kind']})", *[""] * (len(_HEAD) - 3)) for host in report["hosts"] if host["error"]]
     lines = _lay_out([*shown, *silent])
-    if len(every) > len(shown):
-        lines.append(f"... and {_count(len(every) - len(shown), 'healthy target')}; -e verify_rows=all shows all")
+    if len(unhealthy) > len(shown):
+        lines.append(f"... and {_count(len(unhealthy) - len(shown), 'target')} more that are not well; -e verify_rows=unhealthy shows them")
+    if len(every) > max(len(shown), len(unhealthy)):
+        lines.append(f"... and {_count(len(every) - len(unhealthy), 'healthy target')}; -e verify_rows=all shows all")
     lines += ["", *(f"warning: {line}" for line in listed(report["warnings"]))]
     total = report["summary"]
     lines.append(
@@ -312,8 +317,16 @@ def table(report: dict[str, Any], rows: str = "auto") -> list[str]:
 
 
 def listed(entries: list[dict[str, Any]]) -> list[str]:
-    """Problems or warnings as lines, the first ones of very many."""
-    lines = [entry["line"] for entry in entries]
+    """Problems or warnings as lines: what is said many times of a host once, and the first ones of very many."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        alike.setdefault((entry["host"], entry["what"]), []).append(" ".join(filter(None, (entry["trunk"], entry["target"]))))
+    lines = []
+    for (host, what), places in alike.items():
+        if len(places) > _MANY_ALIKE:
+            lines.append(f"{host}: {what}: {len(places)} times, {', '.join(places[:_MANY_ALIKE])} and others")
+        else:
+            lines += [f"{host} {place}: {what}" if place else f"{host}: {what}" for place in places]
     return lines if len(lines) <= _MANY_LINES else [*lines[:_MANY_LINES], f"... and {len(lines) - _MANY_LINES} more"]
 
 

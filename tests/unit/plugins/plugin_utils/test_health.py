@@ -75,8 +75,7 @@ def judge(**hosts):
     return health.judge({"hosts": list(hosts), **{key: [host.get(key, {}) for host in hosts.values()] for key in keys}}, AT)
 
 
-def lines(entries):
-    return [entry["line"] for entry in entries]
+lines = health.listed
 
 
 def test_all_is_well():
@@ -321,10 +320,26 @@ def test_a_thousand_trunks():
     assert time.monotonic() - began < 5
 
 
-def test_a_thousand_problems_are_not_all_told():
-    trunks = [trunk(f"t{number}", up=False) | {"targets": [target("x", 1, probe="dead")]} for number in range(1000)]
+def test_what_is_said_many_times_is_told_once():
+    trunks = [trunk(f"t{number}", up=number == 7) | {"targets": [target("x", 1, probe="dead")]} for number in range(1000)]
     report = judge(pbx=seen(*trunks))
-    assert len(report["wrong"]) == 51 and report["wrong"][-1] == "... and 951 more" and len(report["problems"]) == 1001
+    assert report["wrong"] == ["pbx: no answer to its probes: 1000 times, t0 198.18.1.1:5060, t1 198.18.1.1:5060, t2 198.18.1.1:5060, "
+                               "t3 198.18.1.1:5060, t4 198.18.1.1:5060 and others"]  # fmt: skip
+    assert len(report["problems"]) == 1000
+    shown = health.table(report)
+    assert len(shown) == 65 and "... and 940 targets more that are not well; -e verify_rows=unhealthy shows them" in shown
+    assert len(health.table(report, "unhealthy")) == 1004
+
+
+def test_of_very_many_the_worst_are_shown():
+    trunks = [trunk(f"t{number}") | {"targets": [target("x", 1, probe="dead" if number == 99 else "unknown")]} for number in range(100)]
+    shown = health.table(judge(pbx=seen(*trunks)))
+    assert sum(line.startswith("BAD") for line in shown) == 1 and sum(line.startswith("warning  pbx") for line in shown) == 59
+
+
+def test_very_many_lines_are_cut():
+    entries = [{"host": "pbx", "trunk": "acme", "target": None, "what": f"fault {number}"} for number in range(60)]
+    assert len(health.listed(entries)) == 51 and health.listed(entries)[-1] == "... and 10 more"
 
 
 def test_the_rows_that_are_asked_for():
