@@ -19,11 +19,12 @@ FORBIDDEN = ("tests/", "molecule/", "lab/", "bench/", "inventories/lab", ".cache
 PLUGINS = {
     "module": [
         *("asterisk_conf_info", "asterisk_deploy", "compile_plan", "freeswitch_deploy"),
-        *("options_ping", "registration_info", "srv_info", "trunk_info"),
+        *("options_ping", "registration_info", "srv_info", "trunk_info", "trunk_state"),
     ],
     "filter": [
         *("asterisk_draws", "asterisk_value", "asterisk_verdicts"),
-        *("freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value", "trunk_secrets"),
+        *("dns_questions", "freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value"),
+        *("health", "health_table", "trunk_secrets"),
     ],
     "lookup": ["rendered", "zipped"],
     "role": ["asterisk", "freeswitch", "monitor", "plan"],
@@ -57,7 +58,7 @@ def test_nothing_of_tests_labs_or_caches_is_inside(tarball):
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     assert [name for name in names if name.startswith(FORBIDDEN) or "/__pycache__" in name] == []
-    for needed in ("README.md", "LICENSE", "CHANGELOG.md", "playbooks/site.yml", "site.yml", *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
+    for needed in ("README.md", "LICENSE", "CHANGELOG.md", "playbooks/site.yml", "playbooks/tasks/control.yml", "site.yml", *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
         assert needed in names
     assert any(name.startswith("inventories/example/") for name in names)
 
