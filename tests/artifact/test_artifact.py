@@ -58,7 +58,8 @@ def test_nothing_of_tests_labs_or_caches_is_inside(tarball):
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     assert [name for name in names if name.startswith(FORBIDDEN) or "/__pycache__" in name] == []
-    for needed in ("README.md", "LICENSE", "CHANGELOG.md", "playbooks/site.yml", "playbooks/tasks/control.yml", "site.yml", *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
+    playbooks = ("site.yml", "playbooks/site.yml", "playbooks/drain.yml", "playbooks/restore.yml", "playbooks/verify.yml", "playbooks/tasks/control.yml")
+    for needed in ("README.md", "LICENSE", "CHANGELOG.md", *playbooks, *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
         assert needed in names
     assert any(name.startswith("inventories/example/") for name in names)
 

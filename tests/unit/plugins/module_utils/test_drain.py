@@ -25,6 +25,10 @@ def route(name, *groups, emergency=False):
 PLAN = (captured_plan()["trunks"], [route("all", ["acme-east"], ["beta"]), route("small", ["delta", "gone"]), route("sos", ["beta"], emergency=True)])
 
 
+def fail(error):
+    raise error
+
+
 class Engine:
     """An engine's side, in memory. ``refuses``: the trunk whose mark it does not take; ``deaf``: it takes marks and keeps none."""
 
@@ -37,8 +41,8 @@ class Engine:
 
     def read(self, names):
         up = self.channels.pop(0) if len(self.channels) > 1 else self.channels[0] if self.channels else {}
-        if isinstance(up, Exception):
-            raise up
+        if isinstance(up, session.SessionError):
+            fail(up)
         return {"drained": {name: mark for name, mark in self.drained.items() if name in names}, "channels": {name: up.get(name, 0) for name in names}}
 
     def write(self, name, text):
@@ -53,8 +57,8 @@ class Engine:
             self.drained[name] = trunk.drain_mark(text)
 
 
-def change(engine, names, state=drain.DRAINED, force=False, why=WHY):
-    return drain.Change(engine, PLAN, names, state, force, why)
+def change(engine, names, state=drain.DRAINED, force=False, why=None):
+    return drain.Change(engine, PLAN, names, state, force, why or WHY)
 
 
 def changed(engine, names, **given):
