@@ -11,7 +11,7 @@ author:
 version_added: "0.1.0"
 short_description: The time window of a report, out of what an operator asks for
 description:
-  - Moments are ISO 8601; without an offset they are UTC. A window that makes no sense is an error that says what was expected.
+  - Moments are ISO 8601; without an offset they are UTC. What is wrong with a window that makes no sense is returned, for the playbook to say.
 options:
   _input:
     description: What was asked for. Without V(from) and V(last) it is the last 24 hours before V(to), or before now.
@@ -37,13 +37,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The moments C(from) and C(to), as the logs write them.
+  description: The moments C(from) and C(to), as the logs write them; or C(problem), which names the variable that is wrong, and says what was expected.
   type: dict
 """
 
 from datetime import UTC, datetime
-
-from ansible.errors import AnsibleFilterError
 
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.report_window import WindowError, window
 
@@ -53,7 +51,7 @@ def report_window(asked):
     try:
         return window(datetime.now(UTC), asked.get("from"), asked.get("to"), asked.get("last"))
     except WindowError as error:
-        raise AnsibleFilterError(str(error)) from error
+        return {"problem": str(error)}
 
 
 class FilterModule:

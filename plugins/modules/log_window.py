@@ -100,7 +100,7 @@ records:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import log_window
+from ansible_collections.siptrunk.failover.plugins.module_utils import log_lines
 
 
 def main() -> None:
@@ -116,7 +116,7 @@ def main() -> None:
     )
     try:
         found = {
-            kind: log_window.read(module.params[kind], module.params["from"], module.params["to"], module.params["limit"] << 20)
+            kind: log_lines.read(module.params[kind], module.params["from"], module.params["to"], module.params["limit"] << 20)
             for kind in ("events", "records")
         }
     except ValueError as error:

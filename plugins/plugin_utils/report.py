@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.siptrunk.failover.plugins.module_utils.log_window import unpack
+from ansible_collections.siptrunk.failover.plugins.module_utils.log_lines import unpack
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import report_input
 
 JOIN = 60_000
@@ -32,15 +32,37 @@ FEW = 3  # fewer calls that were rerouted, with no other sign, are no outage
 HEALTH = ("down", "cooling", "held", "closed", "trial")  # why a trunk was passed over for its health
 FAULTS = ("silent", "unreachable", "no_progress")
 PHRASES = {
-    "400": "Bad Request", "401": "Unauthorized", "402": "Payment Required", "403": "Forbidden", "404": "Not Found", "407": "Proxy Authentication Required",
-    "408": "Request Timeout", "480": "Temporarily Unavailable", "484": "Address Incomplete", "486": "Busy Here", "487": "Request Terminated",
-    "488": "Not Acceptable Here", "500": "Server Internal Error", "502": "Bad Gateway", "503": "Service Unavailable", "504": "Server Time-out",
-    "600": "Busy Everywhere", "603": "Decline",
+    "400": "Bad Request",
+    "401": "Unauthorized",
+    "402": "Payment Required",
+    "403": "Forbidden",
+    "404": "Not Found",
+    "407": "Proxy Authentication Required",
+    "408": "Request Timeout",
+    "480": "Temporarily Unavailable",
+    "484": "Address Incomplete",
+    "486": "Busy Here",
+    "487": "Request Terminated",
+    "488": "Not Acceptable Here",
+    "500": "Server Internal Error",
+    "502": "Bad Gateway",
+    "503": "Service Unavailable",
+    "504": "Server Time-out",
+    "600": "Busy Everywhere",
+    "603": "Decline",
 }
 WORDS = {
-    "silent": "no answer at all", "unreachable": "it could not be reached", "no_progress": "100 Trying, then nothing", "rang_out": "it rang, nobody answered",
-    "down": "its probes had no answer", "cooling": "it had just failed", "held": "it was held back after it had failed",
-    "closed": "it was closed after failures in a row", "trial": "it was on trial", "drained": "it was drained by hand", "full": "it was full",
+    "silent": "no answer at all",
+    "unreachable": "it could not be reached",
+    "no_progress": "100 Trying, then nothing",
+    "rang_out": "it rang, nobody answered",
+    "down": "its probes had no answer",
+    "cooling": "it had just failed",
+    "held": "it was held back after it had failed",
+    "closed": "it was closed after failures in a row",
+    "trial": "it was on trial",
+    "drained": "it was drained by hand",
+    "full": "it was full",
 }
 MOST = {"incidents": 40, "lost": 200, "failovers": 300, "changes": 300, "malformed": 5}
 
@@ -139,8 +161,12 @@ def from_events(events: list[dict[str, Any]], recorded: set[str | None]) -> list
             ms = max(0, int(part["ms"] or 0))
             attempts.append(
                 {
-                    "at": part["at"] - ms, "trunk": part["trunk"], "target": part["target"], "ms": ms,
-                    "code": int(outcome) if len(outcome) == 3 and outcome.isascii() and outcome.isdigit() else None, "reason": outcome,
+                    "at": part["at"] - ms,
+                    "trunk": part["trunk"],
+                    "target": part["target"],
+                    "ms": ms,
+                    "code": int(outcome) if len(outcome) == 3 and outcome.isascii() and outcome.isdigit() else None,
+                    "reason": outcome,
                     "verdict": "final" if answered or part["verdict"] not in report_input.VERDICTS else part["verdict"],
                 }
             )
@@ -149,8 +175,16 @@ def from_events(events: list[dict[str, Any]], recorded: set[str | None]) -> list
         if attempts:
             calls.append(
                 {
-                    "at": attempts[0]["at"], "call": name, "from": None, "to": None, "route": parts[0]["route"], "result": result, "pdd": None,
-                    "quality": None, "attempts": attempts, "passed_over": [],
+                    "at": attempts[0]["at"],
+                    "call": name,
+                    "from": None,
+                    "to": None,
+                    "route": parts[0]["route"],
+                    "result": result,
+                    "pdd": None,
+                    "quality": None,
+                    "attempts": attempts,
+                    "passed_over": [],
                 }
             )
     return calls
@@ -229,7 +263,14 @@ def paired(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     running: dict[str, dict[str, Any]] = {}
     for event in events:
         if event["event"] == "failover":
-            running[event["route"]] = {"at": event["at"], "route": event["route"], "from": event["from"], "to": event["to"], "why": event["why"] or "", "back": None}
+            running[event["route"]] = {
+                "at": event["at"],
+                "route": event["route"],
+                "from": event["from"],
+                "to": event["to"],
+                "why": event["why"] or "",
+                "back": None,
+            }
             found.append(running[event["route"]])
         elif event["event"] == "return" and event["route"] in running:
             running.pop(event["route"])["back"] = event["at"]
@@ -252,7 +293,12 @@ def derived(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
             primary = next((one for one in sorted(left, key=lambda one: one[0]) if one[1] != trunk), None)
             if primary:
                 running[call["route"]] = {
-                    "at": call["attempts"][-1]["at"], "route": call["route"], "from": primary[1], "to": trunk, "why": primary[2], "back": None,
+                    "at": call["attempts"][-1]["at"],
+                    "route": call["route"],
+                    "from": primary[1],
+                    "to": trunk,
+                    "why": primary[2],
+                    "back": None,
                 }
                 found.append(running[call["route"]])
     return found
@@ -265,7 +311,7 @@ def read_host(host: dict[str, Any]) -> dict[str, Any]:
     """A host as report.yml gathered it ({name, why, events, records}: the module's results, or why there are none), its lines read and checked."""
     found: dict[str, Any] = {"name": report_input.harmless(str(host["name"])), "why": None, "monitor": False, "calls": [], "events": [], "notices": []}
     if host.get("why"):
-        found["why"] = report_input.harmless(" ".join(str(host["why"]).split()))
+        found["why"] = report_input.harmless(" ".join(str(host["why"]).split()), 400)
         return found
     notices = found["notices"]
     for kind, shape, noun in (("events", report_input.event, "monitor's log"), ("records", report_input.call, "record of calls")):
@@ -275,11 +321,17 @@ def read_host(host: dict[str, Any]) -> dict[str, Any]:
         if malformed:
             notices.append(f"{count(malformed, 'line')} of the {noun} {'is' if malformed == 1 else 'are'} malformed and not counted here.")
         if log["left_out"]:
-            notices.append(f"{count(int(log['left_out']), 'line')} of the {noun} did not fit: the figures are too low. Ask for a shorter window, or raise report_limit.")
-        notices += [f"A file could not be read: {report_input.harmless(str(error))}." for error in log["errors"]]
+            notices.append(
+                f"{count(int(log['left_out']), 'line')} of the {noun} did not fit: the figures are too low. Ask for a shorter window, or raise report_limit."
+            )
+        notices += [f"A file could not be read: {report_input.harmless(str(error), 400)}." for error in log["errors"]]
         if not log["found"]:
-            notices.append({"events": "There is no log of a monitor: no probes, registrations or marks are known, and failovers are told by the calls.",
-                            "records": "There is no record of calls: nothing is known of calls but what the monitor heard."}[kind])
+            notices.append(
+                {
+                    "events": "There is no log of a monitor: no probes, registrations or marks are known, and failovers are told by the calls.",
+                    "records": "There is no record of calls: nothing is known of calls but what the monitor heard.",
+                }[kind]
+            )
     found["monitor"], found["records"] = bool(host["events"]["found"]), bool(host["records"]["found"])
     missed = sum(int(event["attempts"] or 0) for event in found["events"] if event["event"] == "missed")
     if missed:
@@ -325,9 +377,9 @@ def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str
             calls = [call for call in troubled[trunk] if start <= call["trouble"][trunk] <= end]
             here = [one for one in moved if one["from"] == trunk and start <= one["at"] <= end]
             kinds = {span["kind"] for span in spans if span["trunk"] == trunk and span["start"] <= end and (span["end"] or end) >= start}
-            fates = Counter("rerouted" if call["carrier"] else "gave up" if call["gave_up"] else call["fate"] for call in calls)
+            fates = Counter("rerouted" if call["carrier"] else "gave_up" if call["gave_up"] else call["fate"] for call in calls)
             failures = [attempt for call in calls for attempt in call["failed"] if attempt["trunk"] == trunk]
-            certain = kinds or any(start <= event["at"] <= end for event in bursts if event["trunk"] == trunk)
+            certain = kinds or lasts or any(start <= event["at"] <= end for event in bursts if event["trunk"] == trunk)
             if not certain and len(calls) < FEW and (host["records"] or not here):
                 stray += [{"trunk": trunk, "outcome": outcome_of(failures[0]) if failures else "down"} for call in calls if call["carrier"]]
                 continue
@@ -349,10 +401,22 @@ def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str
             rerouted = [call for call in calls if call["carrier"]]
             found.append(
                 {
-                    "kind": "outage", "trunk": trunk, "host": host["name"], "start": start, "end": end, "lasts": lasts, "back": None if lasts else back,
-                    "before": start <= window["from"], "kinds": sorted(kinds), "causes": causes, "failovers": len(here),
+                    "kind": "outage",
+                    "trunk": trunk,
+                    "host": host["name"],
+                    "start": start,
+                    "end": end,
+                    "lasts": lasts,
+                    "back": None if lasts else back,
+                    "before": start <= window["from"],
+                    "kinds": sorted(kinds),
+                    "causes": causes,
+                    "failovers": len(here),
                     "targets": sorted({span["target"] for span in spans if span["trunk"] == trunk and span["target"] and start <= span["start"] <= end}),
-                    "rerouted": len(rerouted), "lost": fates["lost"], "gave_up": fates["gave_up"], "open": fates["open"],
+                    "rerouted": len(rerouted),
+                    "lost": fates["lost"],
+                    "gave_up": fates["gave_up"],
+                    "open": fates["open"],
                     "to": Counter(call["carrier"] for call in rerouted) or Counter(one["to"] for one in here),
                     "delays": sorted(call["attempts"][-1]["at"] - call["at"] for call in rerouted),
                     "routes": {call["route"] for call in calls} | {one["route"] for one in here},
@@ -379,19 +443,40 @@ def planned(host: dict[str, Any], window: dict[str, int]) -> list[dict[str, Any]
                 said = next((span["why"] for span in host["spans"] if (span["kind"], span["trunk"]) == (why, trunk) and start <= span["start"] <= end), None)
                 found.append(
                     {
-                        "kind": why, "trunk": trunk, "host": host["name"], "start": start, "end": end, "lasts": lasts, "why": said,
-                        "before": start <= window["from"], "to": Counter(call["carrier"] for call in calls if call["carrier"]),
-                        "rerouted": sum(call["carrier"] is not None for call in calls), "lost": sum(call["fate"] == "lost" for call in calls),
+                        "kind": why,
+                        "trunk": trunk,
+                        "host": host["name"],
+                        "start": start,
+                        "end": end,
+                        "lasts": lasts,
+                        "why": said,
+                        "before": start <= window["from"],
+                        "to": Counter(call["carrier"] for call in calls if call["carrier"]),
+                        "rerouted": sum(call["carrier"] is not None for call in calls),
+                        "lost": sum(call["fate"] == "lost" for call in calls),
                     }
                 )
-    lost = [call for call in host["calls"] if call["fate"] == "lost" and not call["explained"] and not any(one["why"] in ("drained", "full") for one in call["passed_over"])]
+    lost = [
+        call
+        for call in host["calls"]
+        if call["fate"] == "lost" and not call["explained"] and not any(one["why"] in ("drained", "full") for one in call["passed_over"])
+    ]
     for start, end, _lasts in merge([(call["at"], call["at"]) for call in lost], window["to"]):
         calls = [call for call in lost if start <= call["at"] <= end]
         asked = Counter(f"{one['trunk']} ({words(outcome_of(one), one['reason'])})" for call in calls for one in call["failed"])
         found.append(
             {
-                "kind": "lost", "trunk": None, "host": host["name"], "start": start, "end": end, "lasts": False, "before": False, "asked": list(asked),
-                "rerouted": 0, "lost": len(calls), "to": Counter(),
+                "kind": "lost",
+                "trunk": None,
+                "host": host["name"],
+                "start": start,
+                "end": end,
+                "lasts": False,
+                "before": False,
+                "asked": list(asked),
+                "rerouted": 0,
+                "lost": len(calls),
+                "to": Counter(),
             }
         )
     for span in host["spans"]:
@@ -400,8 +485,18 @@ def planned(host: dict[str, Any], window: dict[str, int]) -> list[dict[str, Any]
             carried = sum(call["carrier"] == span["trunk"] and span["start"] <= call["at"] <= end for call in host["calls"])
             found.append(
                 {
-                    "kind": span["kind"], "trunk": span["trunk"], "host": host["name"], "start": span["start"], "end": end, "lasts": span["end"] is None,
-                    "before": span["start"] <= window["from"], "why": span["why"], "carried": carried, "rerouted": 0, "lost": 0, "to": Counter(),
+                    "kind": span["kind"],
+                    "trunk": span["trunk"],
+                    "host": host["name"],
+                    "start": span["start"],
+                    "end": end,
+                    "lasts": span["end"] is None,
+                    "before": span["start"] <= window["from"],
+                    "why": span["why"],
+                    "carried": carried,
+                    "rerouted": 0,
+                    "lost": 0,
+                    "to": Counter(),
                 }
             )
     return found
@@ -487,7 +582,7 @@ def sentence(group: dict[str, Any], clock: Clock) -> str:
         if delays:
             usual, worst = statistics.median(delays), delays[-1]
             after = " at once" if usual < 50 else f" after {seconds(usual)}"
-            after += f" ({seconds(worst)} at worst)" if worst >= max(2 * usual, usual + 500) else ""
+            after += f" ({seconds(worst)} at worst)" if worst >= max(2 * usual, usual + 100) else ""
         said.append(f"calls went to {_went_to(group)}{after}")
     elif group["lost"]:
         said.append("no other trunk took its calls")
@@ -514,7 +609,9 @@ def quality(calls: list[dict[str, Any]]) -> dict[str, Any]:
     measured = [call["quality"] for call in calls if call["quality"]]
     found: dict[str, Any] = {"calls": len(calls), "measured": len(measured)}
     for side in ("rx", "tx"):
-        pairs = [(one[f"{side}_packets"], max(0, one[f"{side}_lost"])) for one in measured if one[f"{side}_packets"] is not None and one[f"{side}_lost"] is not None]
+        pairs = [
+            (one[f"{side}_packets"], max(0, one[f"{side}_lost"])) for one in measured if one[f"{side}_packets"] is not None and one[f"{side}_lost"] is not None
+        ]
         sent = sum(max(0, packets) + lost for packets, lost in pairs)
         found[f"{side}_loss"] = 100 * sum(lost for _packets, lost in pairs) / sent if sent else None
         found[f"{side}_jitter"] = _median([one[f"{side}_jitter_ms"] for one in measured if one[f"{side}_jitter_ms"] is not None])
@@ -557,8 +654,12 @@ def by_trunk(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
         delays = [call["pdd"] for call in calls[trunk] if call["pdd"] is not None]
         rows.append(
             {
-                "trunk": trunk, "calls": len(calls[trunk]), "answered": sum(call["fate"] == "answered" for call in calls[trunk]),
-                "pdd": _median(delays), "pdd_95": percentile(delays, 0.95), "attempts": sum(attempts[trunk].values()),
+                "trunk": trunk,
+                "calls": len(calls[trunk]),
+                "answered": sum(call["fate"] == "answered" for call in calls[trunk]),
+                "pdd": _median(delays),
+                "pdd_95": percentile(delays, 0.95),
+                "attempts": sum(attempts[trunk].values()),
                 "failed": sum(number for (verdict, _outcome), number in attempts[trunk].items() if verdict != "final"),
                 "outcomes": [
                     {"verdict": verdict, "what": words(outcome, reasons[outcome]) if outcome != "200" else "200 OK", "count": number}
@@ -590,7 +691,15 @@ def failover_rows(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["at"], row["host"], row["route"]))
 
 
-KIND_WORDS = {"probe": "probe dead", "held": "held", "closed": "closed", "trial": "trial", "registration": "not registered", "drained": "drained", "engine": "engine gone"}
+KIND_WORDS = {
+    "probe": "probe dead",
+    "held": "held",
+    "closed": "closed",
+    "trial": "trial",
+    "registration": "not registered",
+    "drained": "drained",
+    "engine": "engine gone",
+}
 
 
 def changes(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -613,9 +722,13 @@ def changes(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 many = "several" if event["failures"] is None else f"{event['failures']:.0f}"
                 rows.append({"at": event["at"], "host": name, "trunk": event["trunk"], "what": f"{many} failures in a row"})
             elif event["event"] == "drift" and event["drifted"]:
-                rows.append({"at": event["at"], "host": name, "trunk": event["trunk"], "what": f"the DNS of {event['domain'] or 'it'} no longer says what is deployed"})
+                rows.append(
+                    {"at": event["at"], "host": name, "trunk": event["trunk"], "what": f"the DNS of {event['domain'] or 'it'} no longer says what is deployed"}
+                )
             elif event["event"] == "certificate":
-                rows.append({"at": event["at"], "host": name, "trunk": event["trunk"], "what": f"certificate good until {event['expires'] or 'an unknown day'}"})
+                rows.append(
+                    {"at": event["at"], "host": name, "trunk": event["trunk"], "what": f"certificate good until {event['expires'] or 'an unknown day'}"}
+                )
             elif event["event"] == "started":
                 rows.append({"at": event["at"], "host": name, "trunk": None, "what": "the monitor started"})
     return sorted(rows, key=lambda row: (row["at"], row["host"], row["trunk"] or "", row["what"]))
@@ -658,9 +771,16 @@ def analyse(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str,
     calls = [call for host in readable for call in host["calls"]]
     fates = Counter(call["fate"] for call in calls)
     totals = {
-        "hosts": len(readable), "calls": len(calls), "answered": fates["answered"], "refused": fates["refused"], "cancelled": fates["cancelled"],
-        "lost": fates["lost"], "open": fates["open"], "rerouted": sum(call["carrier"] is not None and bool(call["trouble"]) for call in calls),
-        "outages": sum(group["kind"] == "outage" for group in incidents), "failovers": sum(len(host["failovers"]) for host in readable),
+        "hosts": len(readable),
+        "calls": len(calls),
+        "answered": fates["answered"],
+        "refused": fates["refused"],
+        "cancelled": fates["cancelled"],
+        "lost": fates["lost"],
+        "open": fates["open"],
+        "rerouted": sum(call["carrier"] is not None and bool(call["trouble"]) for call in calls),
+        "outages": sum(group["kind"] == "outage" for group in incidents),
+        "failovers": sum(len(host["failovers"]) for host in readable),
         "returns": sum(one["back"] is not None for host in readable for one in host["failovers"]),
     }
     lost = [{**call, "host": host["name"]} for host in readable for call in host["calls"] if call["fate"] == "lost"]

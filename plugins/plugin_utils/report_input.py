@@ -46,10 +46,10 @@ class Malformed(ValueError):
     """A line of another shape."""
 
 
-def harmless(value: str) -> str:
+def harmless(value: str, longest: int = LONGEST_TEXT) -> str:
     """Text without what changes how its surroundings are read, and not too long."""
-    cleaned = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char for char in value[: LONGEST_TEXT + 1])
-    return cleaned if len(cleaned) <= LONGEST_TEXT else cleaned[: LONGEST_TEXT - 1] + "…"
+    cleaned = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char for char in value[: longest + 1])
+    return cleaned if len(cleaned) <= longest else cleaned[: longest - 1] + "…"
 
 
 def text(value: Any) -> str | None:
@@ -122,9 +122,7 @@ def call(item: dict[str, Any]) -> dict[str, Any]:
         "pdd": number(item.get("pdd_ms")),
         "quality": measured if any(value is not None for value in measured.values()) else None,
         "attempts": attempts,
-        "passed_over": [
-            {"trunk": _needed(one, "trunk"), "target": text(one.get("target")), "why": _needed(one, "why")} for one in _items(item, "passed_over")
-        ],
+        "passed_over": [{"trunk": _needed(one, "trunk"), "target": text(one.get("target")), "why": _needed(one, "why")} for one in _items(item, "passed_over")],
     }
 
 

@@ -88,12 +88,21 @@ def lanes(host: dict[str, Any], trunks: list[str], scale: Scale, clock: Clock) -
     for trunk in trunks:
         spans = [span for span in host["spans"] if span["trunk"] == trunk]
         strips = [row for row in (strip(kind, spans, scale, clock) for kind in STRIPS) if row]
-        marks = [{"kind": "failover", "at": one["at"], "title": f"failover to {one['to']} ({one['route']}) at {clock(one['at'])}"} for one in host["failovers"] if one["from"] == trunk]
+        marks = [
+            {"kind": "failover", "at": one["at"], "title": f"failover to {one['to']} ({one['route']}) at {clock(one['at'])}"}
+            for one in host["failovers"]
+            if one["from"] == trunk
+        ]
         marks += [
             {"kind": "return", "at": one["back"], "title": f"return from {one['to']} ({one['route']}) at {clock(one['back'])}"}
-            for one in host["failovers"] if one["from"] == trunk and one["back"] is not None
+            for one in host["failovers"]
+            if one["from"] == trunk and one["back"] is not None
         ]
-        marks += [{"kind": "burst", "at": event["at"], "title": f"failures in a row at {clock(event['at'])}"} for event in host["events"] if event["event"] == "burst" and event["trunk"] == trunk]
+        marks += [
+            {"kind": "burst", "at": event["at"], "title": f"failures in a row at {clock(event['at'])}"}
+            for event in host["events"]
+            if event["event"] == "burst" and event["trunk"] == trunk
+        ]
         marks = [{**mark, "x": scale.x(mark["at"])} for mark in sorted(marks, key=lambda mark: mark["at"]) if scale.holds(mark["at"])]
         bars = []
         for number in sorted({*carried[trunk], *failed[trunk]}):
@@ -103,17 +112,29 @@ def lanes(host: dict[str, Any], trunks: list[str], scale: Scale, clock: Clock) -
             told += [count(down, "attempt") + " failed"] if down else []
             bars.append(
                 {
-                    "x": round(100 * number / BINS, 3), "width": round(100 / BINS, 3), "title": f"{clock(began)}: {', '.join(told)}",
-                    "up": max(2.0, round(22 * up / most, 1)) if up else 0, "down": max(2.0, round(11 * down / worst, 1)) if down else 0,
+                    "x": round(100 * number / BINS, 3),
+                    "width": round(100 / BINS, 3),
+                    "title": f"{clock(began)}: {', '.join(told)}",
+                    "up": max(2.0, round(22 * up / most, 1)) if up else 0,
+                    "down": max(2.0, round(11 * down / worst, 1)) if down else 0,
                 }
             )
         told = [f"{row['label']} {count(len(row['segments']), 'time')}" for row in strips]
-        told += [f"{count(sum(mark['kind'] == kind for mark in marks), kind)}" for kind in ("failover", "return", "burst") if any(mark["kind"] == kind for mark in marks)]
+        told += [
+            f"{count(sum(mark['kind'] == kind for mark in marks), kind)}"
+            for kind in ("failover", "return", "burst")
+            if any(mark["kind"] == kind for mark in marks)
+        ]
         told += [f"{count(sum(carried[trunk].values()), 'call')} carried", f"{count(sum(failed[trunk].values()), 'attempt')} failed"]
         found.append(
             {
-                "trunk": trunk, "strips": strips, "marks": marks[:SEGMENTS], "bars": bars, "calls": sum(carried[trunk].values()),
-                "failures": sum(failed[trunk].values()), "told": ", ".join(told),
+                "trunk": trunk,
+                "strips": strips,
+                "marks": marks[:SEGMENTS],
+                "bars": bars,
+                "calls": sum(carried[trunk].values()),
+                "failures": sum(failed[trunk].values()),
+                "told": ", ".join(told),
             }
         )
     return found
@@ -171,10 +192,23 @@ def page(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str, An
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(TEMPLATE.parent)
     )
     environment.filters.update(
-        clock=clock, duration=duration, seconds=seconds, ms=ms, percent=percent, figure=figure, together=together, words=analysis.words, outcome=analysis.outcome_of
+        clock=clock,
+        duration=duration,
+        seconds=seconds,
+        ms=ms,
+        percent=percent,
+        figure=figure,
+        together=together,
+        words=analysis.words,
+        outcome=analysis.outcome_of,
     )
     html = environment.get_template(TEMPLATE.name).render(
-        report=report, shown=shown, outages=outages, most=analysis.MOST, overview=overview(report, clock), count=count,
+        report=report,
+        shown=shown,
+        outages=outages,
+        most=analysis.MOST,
+        overview=overview(report, clock),
+        count=count,
         window=f"{Clock.date(begins)} {clock(begins)[-8:]} to {'' if clock.one_day else Clock.date(ends) + ' '}{clock(ends)[-8:]} UTC ({duration(ends - begins)}), {count(len(report['hosts']), 'host')}",
     )
     left = len(report["incidents"]) - len(shown)

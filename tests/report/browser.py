@@ -36,9 +36,19 @@ class Browser:
         self._process = subprocess.Popen(
             [
                 *(installed() or "chromium", "--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run", "--disable-gpu"),
-                *("--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "about:blank"),
+                *(
+                    "--no-sandbox",
+                    "--disable-dev-shm-usage",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    "--hide-scrollbars",
+                    "about:blank",
+                ),
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(3, 4),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(3, 4),
             preexec_fn=lambda: (os.dup2(ends[0], 3), os.dup2(ends[1], 4)),
         )
         for end in ends:

@@ -41,16 +41,33 @@ def record(moment: datetime | str, attempts: list[dict[str, Any]], result: str =
     last = attempts[-1] if attempts else {"trunk": "", "target": ""}
     delay = None if result == "failed" or not attempts else round((datetime.fromisoformat(last["at"]) - moment).total_seconds() * 1000) + last["ms"]
     return {
-        "at": stamp(moment), "call": f"{moment.timestamp():.3f}", "from": "1000", "to": "12125550100", "route": "national", "trunk": last["trunk"],
-        "target": last["target"], "result": result, "talk_seconds": 61 if result == "answered" else 0, "attempts": attempts, "passed_over": [],
-        "pdd_ms": delay, "quality": None, **fields,
+        "at": stamp(moment),
+        "call": f"{moment.timestamp():.3f}",
+        "from": "1000",
+        "to": "12125550100",
+        "route": "national",
+        "trunk": last["trunk"],
+        "target": last["target"],
+        "result": result,
+        "talk_seconds": 61 if result == "answered" else 0,
+        "attempts": attempts,
+        "passed_over": [],
+        "pdd_ms": delay,
+        "quality": None,
+        **fields,
     }
 
 
 def measured(loss: float, jitter: float, rtt: float) -> dict[str, Any]:
     lost = round(3000 * loss / 100)
     return {
-        "rx_packets": 3000 - lost, "rx_lost": lost, "rx_jitter_ms": jitter, "tx_packets": 3000, "tx_lost": lost // 2, "tx_jitter_ms": jitter / 2, "rtt_ms": rtt,
+        "rx_packets": 3000 - lost,
+        "rx_lost": lost,
+        "rx_jitter_ms": jitter,
+        "tx_packets": 3000,
+        "tx_lost": lost // 2,
+        "tx_jitter_ms": jitter / 2,
+        "rtt_ms": rtt,
     }
 
 
@@ -77,29 +94,58 @@ def afternoon(name: str, seed: int, lost: int = 0) -> dict[str, Any]:
         moment += timedelta(seconds=draw.expovariate(1 / 5))
         if fails <= moment < held_until and closed >= 3:
             extra = timedelta(milliseconds=draw.randint(2, 9))
-            calls.append(record(moment, [attempt(moment + extra, "beta", ms=draw.randint(90, 260))], quality=measured(draw.uniform(0.3, 1.4), draw.uniform(4, 11), draw.uniform(70, 110)),
-                                passed_over=[{"trunk": "acme", "target": TARGETS["acme"], "why": "held" if closed < 9 else "closed"}]))
+            calls.append(
+                record(
+                    moment,
+                    [attempt(moment + extra, "beta", ms=draw.randint(90, 260))],
+                    quality=measured(draw.uniform(0.3, 1.4), draw.uniform(4, 11), draw.uniform(70, 110)),
+                    passed_over=[{"trunk": "acme", "target": TARGETS["acme"], "why": "held" if closed < 9 else "closed"}],
+                )
+            )
             closed += 1
         elif fails <= moment < well:
             first = attempt(moment, "acme", 503, "Service Unavailable", draw.randint(150, 260), "next_target")
             second = moment + timedelta(milliseconds=first["ms"] + 5)
             closed += 1
-            calls.append(record(moment, [first, attempt(second, "beta", ms=draw.randint(90, 260))], quality=measured(draw.uniform(0.3, 1.4), draw.uniform(4, 11), draw.uniform(70, 110))))
+            calls.append(
+                record(
+                    moment,
+                    [first, attempt(second, "beta", ms=draw.randint(90, 260))],
+                    quality=measured(draw.uniform(0.3, 1.4), draw.uniform(4, 11), draw.uniform(70, 110)),
+                )
+            )
             if closed == 1:
                 heard.append(event(second + timedelta(milliseconds=120), "failover", route="national", **{"from": "acme", "to": "beta"}, why="503"))
         else:
             kind = draw.random()
             if kind < 0.82:
-                calls.append(record(moment, [attempt(moment, "acme", ms=draw.randint(60, 180))], quality=measured(draw.uniform(0, 0.2), draw.uniform(1, 4), draw.uniform(22, 40))))
+                calls.append(
+                    record(
+                        moment,
+                        [attempt(moment, "acme", ms=draw.randint(60, 180))],
+                        quality=measured(draw.uniform(0, 0.2), draw.uniform(1, 4), draw.uniform(22, 40)),
+                    )
+                )
             elif kind < 0.92:
                 calls.append(record(moment, [attempt(moment, "acme", 486, "Busy Here", 130)], "failed"))
             else:
                 calls.append(record(moment, [attempt(moment, "acme", 487, "the caller hung up", 4200)], "cancelled"))
     for number in range(lost):
         moment = at("14:03:40") + timedelta(seconds=61 * number)
-        calls.append(record(moment, [attempt(moment, "acme", 503, "Service Unavailable", 200, "next_target"), attempt(moment + timedelta(seconds=0.2), "beta", None, "silent", 6400, "next_trunk")], "failed", to=f"1415555{number:04d}"))
+        calls.append(
+            record(
+                moment,
+                [
+                    attempt(moment, "acme", 503, "Service Unavailable", 200, "next_target"),
+                    attempt(moment + timedelta(seconds=0.2), "beta", None, "silent", 6400, "next_trunk"),
+                ],
+                "failed",
+                to=f"1415555{number:04d}",
+            )
+        )
     heard += [
-        event("13:20:00", "drained", trunk="beta", by="anna", why="their maintenance"), event("13:45:30", "restored", trunk="beta"),
+        event("13:20:00", "drained", trunk="beta", by="anna", why="their maintenance"),
+        event("13:45:30", "restored", trunk="beta"),
         event("14:03:25", "burst", trunk="acme", failures=3, seconds=13),
         event("14:03:26", "health", trunk="acme", target=TARGETS["acme"], state="held", why="503", level=1),
         event("14:03:40", "health", trunk="acme", target=None, state="closed", why="3 failures in a row", level=1),
@@ -118,9 +164,13 @@ def afternoon(name: str, seed: int, lost: int = 0) -> dict[str, Any]:
 def gathered() -> list[dict[str, Any]]:
     """Four hosts: two that saw the outage, one without a monitor, one that does not answer; and what is hostile in a log."""
     hosts = [afternoon("pbx1", 1, lost=2), afternoon("pbx2", 2)]
-    bare = [record(at("13:30:00") + timedelta(seconds=37 * number), [attempt(at("13:30:00") + timedelta(seconds=37 * number), "gamma")]) for number in range(40)]
+    bare = [
+        record(at("13:30:00") + timedelta(seconds=37 * number), [attempt(at("13:30:00") + timedelta(seconds=37 * number), "gamma")]) for number in range(40)
+    ]
     bad = attempt("14:30:00", "gamma", 500, HOSTILE, 800, "next_target")
-    bare.append(record("14:30:00", [bad, attempt("14:30:01", HOSTILE, None, "silent", 4000, "next_trunk")], "failed", **{"from": HOSTILE, "to": HOSTILE}, route=HOSTILE))
+    bare.append(
+        record("14:30:00", [bad, attempt("14:30:01", HOSTILE, None, "silent", 4000, "next_trunk")], "failed", **{"from": HOSTILE, "to": HOSTILE}, route=HOSTILE)
+    )
     hosts.append(host("pbx3", None, [*bare, '{"at":"2026-11-25T14:31:00.000Z","call":"to', "[]"]))
     hosts.append({"name": f"pbx4{HOSTILE}", "why": "Failed to connect to the host via ssh: ssh: connect to host pbx4 port 22: Connection timed out"})
     return hosts

@@ -40,15 +40,15 @@ def epoch(moment):
 
 def files_of(path):
     """The log itself and its rotated files: ``path.1``, ``path.2.gz``, ``path-20261125`` and the like."""
-    return [name for name in [path, *sorted(glob.glob(glob.escape(path) + "[.-]*"))] if name == path or _ROTATED.match(name[len(path):])]
+    return [name for name in [path, *sorted(glob.glob(glob.escape(path) + "[.-]*"))] if name == path or _ROTATED.match(name[len(path) :])]
 
 
 def moment_of(line):
     """``at`` of a line, or None when it is no line of a log."""
     for start in (_START, _START_SPACED):
         if line.startswith(start):
-            moment = line[len(start):len(start) + 24].decode("ascii", "replace")
-            if MOMENT.match(moment) and line[len(start) + 24:len(start) + 25] == b'"':
+            moment = line[len(start) : len(start) + 24].decode("ascii", "replace")
+            if MOMENT.match(moment) and line[len(start) + 24 : len(start) + 25] == b'"':
                 return moment
     try:
         found = json.loads(line)
