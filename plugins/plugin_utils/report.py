@@ -63,6 +63,7 @@ WORDS = {
     "trial": "it was on trial",
     "drained": "it was drained by hand",
     "full": "it was full",
+    "unknown": "why is not known",
 }
 MOST = {"incidents": 40, "lost": 200, "failovers": 300, "changes": 300, "malformed": 5}
 
@@ -251,9 +252,6 @@ def intervals(events: list[dict[str, Any]], begins: int) -> list[dict[str, Any]]
         elif event["event"] in ("engine_lost", "engine_back"):
             told_before(("engine", None, None), "engine" if event["event"] == "engine_back" else None)
             turn(("engine", None, None), "engine" if event["event"] == "engine_lost" else None, at, event.get("why"))
-        elif event["event"] == "started":  # marks do not outlive the monitor; it tells anew what it finds
-            for key in [key for key in running if key[0] == "health"]:
-                turn(key, None, at)
     return spans
 
 

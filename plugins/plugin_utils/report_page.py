@@ -188,6 +188,7 @@ def page(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str, An
     begins, ends = report["window"]["from"], report["window"]["to"]
     shown = report["incidents"][: analysis.MOST["incidents"]]
     outages = [{**group, "zoom": zoom(report, group, clock) if number < ZOOMED else None} for number, group in enumerate(shown) if group["kind"] == "outage"]
+    other_day, hosts = "" if clock.one_day else f"{Clock.date(ends)} ", count(len(report["hosts"]), "host")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(TEMPLATE.parent)
     )
@@ -209,7 +210,7 @@ def page(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str, An
         most=analysis.MOST,
         overview=overview(report, clock),
         count=count,
-        window=f"{Clock.date(begins)} {clock(begins)[-8:]} to {'' if clock.one_day else Clock.date(ends) + ' '}{clock(ends)[-8:]} UTC ({duration(ends - begins)}), {count(len(report['hosts']), 'host')}",
+        window=f"{Clock.date(begins)} {clock(begins)[-8:]} to {other_day}{clock(ends)[-8:]} UTC ({duration(ends - begins)}), {hosts}",
     )
     left = len(report["incidents"]) - len(shown)
     more = [f"... and {left} more"] if left else []

@@ -23,8 +23,12 @@ AA, GRAPHIC = 4.5, 3.0  # WCAG 2.2: contrast of text (1.4.3), of what is not tex
 # Every text and mark whose contrast with what is behind it is too low, and how low.
 CONTRAST = """(() => {
   const parse = color => { const part = color.match(/[\\d.]+/g).map(Number); return part.length < 4 ? [...part, 1] : part; };
-  const light = ([r, g, b]) => { const part = [r, g, b].map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2]; };
-  const behind = node => { for (; node; node = node.parentElement) { const color = parse(getComputedStyle(node).backgroundColor); if (color[3] > 0) return color; } return [255, 255, 255, 1]; };
+  const light = ([r, g, b]) => { const part = [r, g, b].map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2]; };
+  const behind = node => {
+    for (; node; node = node.parentElement) { const color = parse(getComputedStyle(node).backgroundColor); if (color[3] > 0) return color; }
+    return [255, 255, 255, 1];
+  };
   const ratio = (a, b) => { const [high, low] = [light(a), light(b)].sort((x, y) => y - x); return (high + 0.05) / (low + 0.05); };
   const found = []; let looked = 0;
   for (const node of document.querySelectorAll("body *")) {
@@ -58,7 +62,7 @@ def said_and_page(tmp_path_factory):
                 os.utime(path, (2e9, 2e9))  # the afternoon may not have been yet
         hosts[name] = {
             "ansible_connection": "local",
-            "monitor_log_file": f"{folder}/{name}-events.jsonl",
+            "report_events_file": f"{folder}/{name}-events.jsonl",
             "asterisk_cdr_file": f"{folder}/{name}-records.jsonl",
         }
     inventory = {"all": {"children": {"siptrunk_pbx": {"hosts": hosts, "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}}}}}
@@ -120,7 +124,8 @@ def test_the_first_screen_says_what_happened(browser):
     assert low < 800
     sentence = text(browser, ".outage p")[0]
     assert re.fullmatch(
-        r"acme failed on pbx1 and pbx2 at 14:03:1\d UTC \(503 Service Unavailable\); calls went to beta at once \(0\.\d s at worst\); back on acme at 14:21:40, "
+        r"acme failed on pbx1 and pbx2 at 14:03:1\d UTC \(503 Service Unavailable\); calls went to beta at once \(0\.\d s at worst\); "
+        r"back on acme at 14:21:40, "
         r"18 min \d+ s later; \d+ calls rerouted, 2 lost\.",
         sentence,
     )
@@ -145,13 +150,13 @@ def test_what_is_not_known_is_said(browser):
 
 
 def test_the_timeline_has_its_marks(browser):
-    counts = browser.run(
-        """Object.fromEntries(["failover", "return", "burst"].map(kind => [kind, document.querySelector("main section .timeline").parentElement.querySelectorAll(`svg.calls .${kind}`).length]))"""
-    )
+    counts = browser.run("""Object.fromEntries(["failover", "return", "burst"].map(kind =>
+          [kind, document.querySelector("main section .timeline").parentElement.querySelectorAll(`svg.calls .${kind}`).length]))""")
     assert counts == {"failover": 2, "return": 2, "burst": 2}
     for kind, times in {"probe": 2, "held": 2, "closed": 2, "trial": 2, "registration": 2, "drained": 2}.items():
         found = browser.run(
-            f"[...document.querySelector('.timeline').parentElement.querySelectorAll('.strip .{kind}')].map(node => [node.getBoundingClientRect().width, node.textContent])"
+            f"[...document.querySelector('.timeline').parentElement.querySelectorAll('.strip .{kind}')]"
+            ".map(node => [node.getBoundingClientRect().width, node.textContent])"
         )
         assert len(found) == times and all(width > 0 and title for width, title in found), kind
     assert browser.run("[...document.querySelectorAll('.timeline .axis')].every(axis => axis.querySelectorAll('text').length >= 4)")
@@ -159,16 +164,16 @@ def test_the_timeline_has_its_marks(browser):
 
 def test_a_mark_stands_where_its_moment_is(browser):
     browser.look()
-    at = browser.run(
-        """(() => { const box = document.querySelector("svg.calls").getBoundingClientRect(), mark = document.querySelector("svg.calls .return path").getBoundingClientRect();
-      return ((mark.left + mark.right) / 2 - box.left) / box.width; })()"""
-    )
+    at = browser.run("""(() => { const box = document.querySelector("svg.calls").getBoundingClientRect();
+      const mark = document.querySelector("svg.calls .return path").getBoundingClientRect();
+      return ((mark.left + mark.right) / 2 - box.left) / box.width; })()""")
     assert at == pytest.approx((81 * 60 + 40) / 7200, abs=0.003)  # 14:21:40 of 13:00 to 15:00
 
 
 def test_every_picture_has_a_text(browser):
     assert browser.run(
-        "[...document.querySelectorAll('svg')].every(node => node.ariaHidden === 'true' || node.getAttribute('aria-label') || node.parentElement.closest('svg[role=img]'))"
+        "[...document.querySelectorAll('svg')].every(node => node.ariaHidden === 'true' ||"
+        " node.getAttribute('aria-label') || node.parentElement.closest('svg[role=img]'))"
     )
     assert any(
         "acme on pbx1: probe dead 1 time, held 1 time" in label
@@ -208,7 +213,8 @@ def test_hostile_text_stays_text(browser):
 def test_nothing_has_to_be_scrolled_sideways(browser, width, scheme):
     browser.look(width, 740, scheme)
     wide = browser.run(
-        "[...document.querySelectorAll('body *')].filter(node => node.getBoundingClientRect().right > innerWidth + 1 && !node.closest(innerWidth > 768 ? 'svg' : 'svg, thead')).map(node => node.localName + ': ' + node.textContent.slice(0, 40))"
+        "[...document.querySelectorAll('body *')].filter(node => node.getBoundingClientRect().right > innerWidth + 1"
+        " && !node.closest(innerWidth > 768 ? 'svg' : 'svg, thead')).map(node => node.localName + ': ' + node.textContent.slice(0, 40))"
     )
     assert (browser.run("document.documentElement.scrollWidth"), wide) == (width, [])
 

@@ -65,7 +65,8 @@ def test_the_sentence_of_an_outage():
         ],
     )
     assert said(found) == [
-        "acme failed on pbx at 14:03:12 UTC (503 Service Unavailable); calls went to beta at once (0.2 s at worst); back on acme at 14:21:40, 18 min 28 s later; 7 calls rerouted, 0 lost."
+        "acme failed on pbx at 14:03:12 UTC (503 Service Unavailable); calls went to beta at once (0.2 s at worst); "
+        "back on acme at 14:21:40, 18 min 28 s later; 7 calls rerouted, 0 lost."
     ]
     (outage,) = found["incidents"]
     (part,) = outage["parts"]
@@ -179,7 +180,8 @@ def test_a_host_without_a_monitor_tells_failovers_by_its_calls():
 def test_a_host_without_records_tells_what_its_monitor_heard():
     found = look(moved("14:00:01", "14:02:00"), None)
     assert said(found) == [
-        "acme failed on pbx at 14:00:01 UTC (503 Service Unavailable); calls went to beta; back on acme at 14:02:00, 1 min 59 s later; 0 calls rerouted, 0 lost."
+        "acme failed on pbx at 14:00:01 UTC (503 Service Unavailable); calls went to beta; "
+        "back on acme at 14:02:00, 1 min 59 s later; 0 calls rerouted, 0 lost."
     ]
     assert "no record of calls" in found["notices"][0]
 
@@ -334,9 +336,15 @@ def test_direction_and_control_characters_do_not_reach_the_page():
     assert HOSTILE[:8] not in html and "&lt;script&gt;" in html
 
 
-def test_marks_do_not_outlive_the_monitor():
-    events = [event("14:00:00", "health", trunk="acme", target=None, state="closed", why="503", level=1), event("14:05:00", "started")]
-    assert [(span["kind"], span["end"] - span["start"]) for span in look(events, [])["hosts"][0]["spans"]] == [("closed", 300_000)]
+def test_what_a_monitor_remembers_goes_on_through_its_restart():
+    events = [
+        event("14:00:00", "health", trunk="acme", target=None, state="closed", why="503", level=1),
+        event("14:05:00", "started"),
+        event("14:06:00", "health", trunk="acme", target=None, state="trial", why="time", level=1),
+        event("14:06:10", "health", trunk="acme", target=None, state="open", why="answered", level=1),
+    ]
+    spans = look(events, [])["hosts"][0]["spans"]
+    assert [(span["kind"], span["end"] - span["start"]) for span in spans] == [("closed", 360_000), ("trial", 10_000)]
 
 
 JSON = st.recursive(
