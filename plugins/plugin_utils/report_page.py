@@ -157,7 +157,7 @@ def overview(report: dict[str, Any], clock: Clock) -> dict[str, Any]:
         room -= len(shown)
         if shown:
             hosts.append({"host": host["name"], "lanes": lanes(host, shown, scale, clock)})
-    return {"ticks": scale.ticks(clock), "hosts": hosts, "left_out": left_out}
+    return {"ticks": scale.ticks(clock), "hosts": hosts, "left_out": left_out, "bar": (scale.ends - scale.begins) / BINS}
 
 
 def zoom(report: dict[str, Any], group: dict[str, Any], clock: Clock) -> dict[str, Any]:
@@ -166,7 +166,12 @@ def zoom(report: dict[str, Any], group: dict[str, Any], clock: Clock) -> dict[st
     scale = Scale(max(report["window"]["from"], group["start"] - pad), min(report["window"]["to"], group["end"] + pad))
     trunks = list(dict.fromkeys([group["trunk"], *(name for name, _calls in group["to"].most_common(2))]))
     hosts = [host for host in report["hosts"] if host["name"] in group["hosts"][:4]]
-    return {"ticks": scale.ticks(clock), "hosts": [{"host": host["name"], "lanes": lanes(host, trunks, scale, clock)} for host in hosts], "left_out": 0}
+    return {
+        "ticks": scale.ticks(clock),
+        "hosts": [{"host": host["name"], "lanes": lanes(host, trunks, scale, clock)} for host in hosts],
+        "left_out": 0,
+        "bar": (scale.ends - scale.begins) / BINS,
+    }
 
 
 def ms(value: float | None) -> str:
