@@ -48,8 +48,10 @@ class Malformed(ValueError):
 
 def harmless(value: str, longest: int = LONGEST_TEXT) -> str:
     """Text without what changes how its surroundings are read, and not too long."""
-    cleaned = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char for char in value[: longest + 1])
-    return cleaned if len(cleaned) <= longest else cleaned[: longest - 1] + "…"
+    cut = value[: longest + 1]
+    if not cut.isprintable():  # separators and category C
+        cut = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char for char in cut)
+    return cut if len(cut) <= longest else cut[: longest - 1] + "…"
 
 
 def text(value: Any) -> str | None:
