@@ -36,10 +36,10 @@ Behaviours of an INVITE, all times in seconds:
 
 `after` is 1 and `code` is 503 where nothing else is said; "number" takes the last three digits of the number for the code.
 After a 200 with `rtp` the carrier sends sound (RTP, with RTCP) until the call ends, but for one packet in so many (0: all of
-them); one such call at a time. After a 200 with `talk` the carrier hangs up that much later. `headers` are added to the code: {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with
-302 to redirect. `ignore_ack: true` sends a code other than 2xx again for 8 seconds, over every transport,
-though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is late has not
-seen the INVITE either, and its late 180 or 200 stands.
+them); one such call at a time. After a 200 with `talk` the carrier hangs up that much later. `headers` are added to the code:
+{"Retry-After": "30"}, or {"Contact": "<sip:...>"} with 302 to redirect. `ignore_ack: true` sends a code other than 2xx again
+for 8 seconds, over every transport, though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is
+late has not seen the INVITE either, and its late 180 or 200 stands.
 
 Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport (udp, tcp, tls), peer, first, method, code, call_id,
 cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route, x_trunk}}. t is in seconds

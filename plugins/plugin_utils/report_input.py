@@ -138,7 +138,7 @@ def event(item: dict[str, Any]) -> dict[str, Any] | None:
     for key in needed:
         found[key] = _needed(item, key)
     for entry in possible:
-        key, _, shape = entry.partition(":")
+        key, dummy, shape = entry.partition(":")
         value = item.get(key)
         found[key] = number(value) if shape == "number" else value is True if shape == "flag" else text(value)
     return found

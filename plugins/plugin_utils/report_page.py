@@ -47,7 +47,7 @@ class Scale:
 
 def label(at: int, step: int, clock: Clock) -> str:
     """A moment on the axis, as short as the step allows."""
-    day, _, time = f" {clock(at)}".rpartition(" ")
+    day, dummy, time = f" {clock(at)}".rpartition(" ")
     if step >= 86_400_000:
         return day.strip() or time
     return time if step < 60_000 else time[:5]

@@ -19,12 +19,12 @@ FORBIDDEN = ("tests/", "molecule/", "lab/", "bench/", "inventories/lab", ".cache
 PLUGINS = {
     "module": [
         *("asterisk_conf_info", "asterisk_deploy", "compile_plan", "freeswitch_deploy"),
-        *("options_ping", "registration_info", "srv_info", "trunk_info", "trunk_state"),
+        *("log_window", "options_ping", "registration_info", "srv_info", "trunk_info", "trunk_state"),
     ],
     "filter": [
         *("asterisk_draws", "asterisk_value", "asterisk_verdicts"),
         *("dns_questions", "freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value"),
-        *("health", "health_table", "trunk_secrets"),
+        *("health", "health_table", "report_page", "report_window", "trunk_secrets"),
     ],
     "lookup": ["rendered", "zipped"],
     "role": ["asterisk", "freeswitch", "monitor", "plan"],
@@ -58,8 +58,9 @@ def test_nothing_of_tests_labs_or_caches_is_inside(tarball):
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     assert [name for name in names if name.startswith(FORBIDDEN) or "/__pycache__" in name] == []
-    playbooks = ("site.yml", "playbooks/site.yml", "playbooks/drain.yml", "playbooks/restore.yml", "playbooks/verify.yml", "playbooks/tasks/control.yml")
-    for needed in ("README.md", "LICENSE", "CHANGELOG.md", *playbooks, *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
+    playbooks = [f"playbooks/{name}.yml" for name in ("site", "drain", "restore", "verify", "report", "tasks/control")]
+    files = ("README.md", "LICENSE", "CHANGELOG.md", "site.yml", "playbooks/templates/report.html.j2")
+    for needed in (*files, *playbooks, *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
         assert needed in names
     assert any(name.startswith("inventories/example/") for name in names)
 

@@ -80,7 +80,7 @@ class Browser:
             if not part:
                 raise EOFError("Chromium is gone")
             self._buffer += part
-        line, _, self._buffer = self._buffer.partition(b"\0")
+        line, dummy, self._buffer = self._buffer.partition(b"\0")
         return json.loads(line)
 
     def _heard(self, message: dict[str, Any]) -> None:
