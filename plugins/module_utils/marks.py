@@ -28,7 +28,7 @@ OF_TARGETS = (COOL, HELD)
 OF_TRUNKS = (CLOSED, TRIAL)
 KINDS = OF_TARGETS + OF_TRUNKS
 
-DUMP = "hash_dump db siptrunk_"
+DUMP = "hash_dump db siptrunk"
 """The command with which FreeSWITCH tells all marks, for ``dumped``."""
 
 _EPOCH = "strepoch"

@@ -62,7 +62,7 @@ def test_read_from_both_by_their_own_clocks(said, expected):
     steps = [ami_server.getvar("EPOCH", NOW), *(ami_server.getvar(marks.getvar(mark), said if mark[0] == "trial" else "") for mark in marks.names(one_trunk()))]
     assert in_asterisk(steps, lambda client: marks.read(client, one_trunk()))[0] == standing
     dump = "D/siptrunk_trial_a/%s\nD/siptrunk_trial_b/%d\nD/xsiptrunk_closed_a/%d\nD/siptrunk_leg_a/200 5060 180 0\n" % (said, NOW + 9, NOW + 9)
-    steps = [esl_server.api("strepoch", str(NOW)), esl_server.api("hash_dump db siptrunk_", dump)]
+    steps = [esl_server.api("strepoch", str(NOW)), esl_server.api("hash_dump db siptrunk", dump)]
     assert in_freeswitch(steps, lambda client: marks.read(client, one_trunk())) == standing
 
 
@@ -73,7 +73,7 @@ def test_dumped():
 
 def test_no_clock():
     with pytest.raises(esl.EslProtocolError, match="answers strepoch with 'noon'"):
-        in_freeswitch([esl_server.api("strepoch", "noon"), esl_server.api("hash_dump db siptrunk_")], lambda client: marks.read(client, one_trunk()))
+        in_freeswitch([esl_server.api("strepoch", "noon"), esl_server.api("hash_dump db siptrunk")], lambda client: marks.read(client, one_trunk()))
 
 
 @pytest.mark.parametrize("text, expected", [

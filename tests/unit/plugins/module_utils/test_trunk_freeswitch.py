@@ -158,7 +158,7 @@ def test_what_is_no_answer(command, text, shown):
         asked(*steps)
 
 
-@pytest.mark.parametrize("command", ["strepoch", STATUS, "hash_dump db siptrunk_", "db list/siptrunk_drained", "limit_usage hash siptrunk a"])
+@pytest.mark.parametrize("command", ["strepoch", STATUS, "hash_dump db siptrunk", "db list/siptrunk_drained", "limit_usage hash siptrunk a"])
 def test_what_freeswitch_refuses_is_an_error(command):
     word = command.split()[0]
     steps = [api(command, NO_COMMAND % word) if step[0] == "api %s" % command else step for step in look(["a"], BOTH)]
