@@ -19,7 +19,6 @@ from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, pl
 
 ROLES = Path(__file__).parents[2] / "roles"
 SPEC = yaml.safe_load((ROLES / "plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
-TEMPLATES = sorted(ROLES.glob("*/templates/*.j2"))
 # what the role learns from the host: an operator's files that clash with nothing
 HOST = {
     "asterisk": {
@@ -30,6 +29,7 @@ HOST = {
     },
     "freeswitch": {"__freeswitch_prefix": "/usr", "__freeswitch_esl_password": "golden", "__freeswitch_address": "198.18.10.12"},
 }
+TEMPLATES = sorted(path for engine in HOST for path in ROLES.glob(f"{engine}/templates/*.j2"))  # those that follow from the model
 EACH = {"route.lua": "routes"}  # templates that are rendered once for each entry of a list of the plan
 
 
