@@ -87,10 +87,10 @@ class Host:
     def play(self, variables, *options, **environment):
         """(whether it succeeded, output) of the whole playbook with these variables."""
         with tempfile.NamedTemporaryFile("w", suffix=".json") as stream:
-            json.dump(variables, stream)
+            json.dump({**variables, "monitor_enabled": False}, stream)
             stream.flush()
             inventories = [part for path in self.inventory for part in ("-i", path)]
-            argv = ["ansible-playbook", *inventories, "--limit", self.host, "site.yml", "-e", f"@{stream.name}", "-e", "monitor_enabled=false", *options]
+            argv = ["ansible-playbook", *inventories, "--limit", self.host, "site.yml", "-e", f"@{stream.name}", *options]
             environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning", **environment}
             done = subprocess.run(argv, cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         return done.returncode == 0, done.stdout + done.stderr
