@@ -6,9 +6,17 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils import _internal
+from ansible.module_utils.common import warnings
 
 
 @pytest.fixture(autouse=True)
 def on_a_managed_host(monkeypatch):
     """Modules put their warnings in the result there; with a controller's plugin loaded, as by other tests, they would be displayed."""
     monkeypatch.setattr(_internal, "is_controller", False)
+
+
+@pytest.fixture(autouse=True)
+def in_a_process_of_its_own(monkeypatch):
+    """A module's result has all warnings that its process has given, and here they share one."""
+    monkeypatch.setattr(warnings, "_global_warnings", {})
+    monkeypatch.setattr(warnings, "_global_deprecations", {})
