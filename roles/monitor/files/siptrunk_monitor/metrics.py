@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+import socket
+import sys
+import threading
+from http.server import ThreadingHTTPServer
+
+from prometheus_client import MetricsHandler
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from siptrunk_monitor import VERSION
 
@@ -13,6 +19,30 @@ USUAL = (
     ("final", "200"), ("final", "486"), ("final", "487"), ("final", "rang_out"), ("next_target", "503"), ("next_target", "silent"),
     ("next_target", "unreachable"), ("next_trunk", "no_progress"), ("next_trunk", "403"),
 )
+
+# Seconds in which a reader asks, and takes what it gets: one that hangs must not keep a thread for ever.
+PATIENCE = 10
+
+
+class Server(ThreadingHTTPServer):
+    """The metrics by HTTP, each reader in a thread of its own."""
+
+    def __init__(self, address, port, registry):
+        """Errors: OSError when the port is not to be had."""
+        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        super().__init__((address, port), type("Handler", (MetricsHandler,), {"registry": registry, "timeout": PATIENCE}))
+
+    def start(self):
+        threading.Thread(target=self.serve_forever, daemon=True, name="metrics").start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request, client_address):
+        """A reader that goes away is no news."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Collector:

@@ -12,7 +12,7 @@ import sys
 import time
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import session
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from siptrunk_monitor import VERSION, drift, log, metrics, plan, records, state
 from siptrunk_monitor.engine_asterisk import Asterisk
 from siptrunk_monitor.engine_freeswitch import FreeSwitch
@@ -66,7 +66,8 @@ class Service:
         self._adopt()
         registry = CollectorRegistry()
         registry.register(metrics.Collector(self._watch, self._log, self._settings["engine"], time.time))
-        start_http_server(self._settings["listen_port"], self._settings["listen_address"], registry=registry)
+        server = metrics.Server(self._settings["listen_address"], self._settings["listen_port"], registry)
+        server.start()
         self._lookout.start()
         self._log.write("started", time.time(), engine=self._settings["engine"], version=VERSION)
         notify("READY=1")
@@ -86,6 +87,7 @@ class Service:
             self._rest(backoff)
         notify("STOPPING=1")
         self._save()
+        server.stop()
 
     def _stop(self, *dummy):
         self._stopping = True
