@@ -5,13 +5,20 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from datetime import datetime
 
+import pytest
+from cryptography import x509
 from harness import podman, wait_until
+from watching import LOG
 
 INTL = "0044123456"  # beta, which has one target, then acme
 DEAD = {"beta1": {"silent": True}}
+MISSED, ERRORS = "siptrunk_monitor_missed_attempts_total", "siptrunk_monitor_log_errors_total"
+MARK_SECONDS = 31  # after which no mark of a monitor that is gone holds any more
+STATE = "/var/lib/siptrunk-monitor/state.json"
 FAILING = {"beta1": {"invite": {"do": "code", "code": 503}}}
 
 
@@ -37,7 +44,8 @@ def test_it_tells_the_state_as_it_is(lab, engine, monitor):
     told = [(line["trunk"], line["target"], line["state"], line["was"]) for line in lines[start:] if line["event"] == "probe"]
     assert sorted(told) == [
         ("acme", f"{lab.addresses['acme1']}:5060", "alive", None), ("acme", f"{lab.addresses['acme2']}:5060", "alive", None),
-        ("beta", beta(lab), "alive", None), ("beta-tcp", beta(lab), "off", None),
+        ("acme-tls", f"{lab.addresses['acme1']}:5061", "off", None), ("acme-tls", f"{lab.addresses['acme2']}:5061", "off", None),
+        ("beta", beta(lab), "alive", None),
     ]
     assert [(line["trunk"], line["state"]) for line in lines[start:] if line["event"] == "registration"] == [("acme", "registered")]
     metrics = monitor.metrics()
@@ -46,6 +54,10 @@ def test_it_tells_the_state_as_it_is(lab, engine, monitor):
     assert metrics['siptrunk_failovers_total{from="beta",route="intl",to="acme"}'] == 0
     assert metrics['siptrunk_srv_drift{trunk="acme"}'] == 0
     assert metrics['siptrunk_active{role="primary",route="intl",trunk="beta"}'] == 1
+    certificate = x509.load_pem_x509_certificate(podman(lab.container("acme1"), ["cat", "/etc/carrier/good.pem"]).encode())
+    name = f'siptrunk_certificate_expiry_timestamp_seconds{{target="{lab.addresses["acme1"]}:5061",trunk="acme-tls"}}'
+    wait_until(lambda: name in monitor.metrics(), 10, "the certificate")
+    assert monitor.metrics()[name] == certificate.not_valid_after_utc.timestamp()
 
 
 def test_a_dead_primary_is_held_for_a_while_after_its_return(lab, engine, monitor):
@@ -104,18 +116,58 @@ def test_a_trunk_whose_calls_fail_is_closed_and_opens_after_a_trial(lab, engine,
     assert monitor.metrics()['siptrunk_closed{trunk="beta"}'] == 0
 
 
-def test_without_the_monitor_calls_go_on_and_what_it_missed_is_counted(lab, engine, monitor):
-    since = monitor.mark()
+@pytest.mark.parametrize("fate", ["killed", "hung"])
+def test_without_the_monitor_calls_go_on_and_its_marks_run_out(lab, engine, monitor, fate):
+    since, missed, known = monitor.mark(), monitor.metrics()[MISSED], len(engine.records())
     lab.tell(DEAD)
     monitor.wait_for(since, 40, "health", trunk="beta", state="held")
-    lab.service("siptrunk-monitor", "kill", engine.host)
+    if fate == "killed":
+        lab.service("siptrunk-monitor", "kill", engine.host)
+    else:
+        podman(engine.container, ["systemctl", "kill", "--signal", "STOP", "siptrunk-monitor"])
+    gone = time.time()
     assert [lab.caller.call(INTL).code for dummy in range(3)] == [200] * 3
-    known = sum(len(record["attempts"]) for record in engine.records()[-3:])
-    since = monitor.mark()
-    lab.service("siptrunk-monitor", "start", engine.host)
-    missed = monitor.wait_for(since, 15, "missed")
-    assert missed["attempts"] == known == monitor.metrics()["siptrunk_monitor_missed_attempts_total"]
-    assert monitor.metrics()[f'siptrunk_target_held{{target="{beta(lab)}",trunk="beta"}}'] == 1
+    lab.reset()
+    wait_until(lambda: all(engine.reachable().values()), 20, "every target reachable")
+    time.sleep(max(0.0, gone + MARK_SECONDS - time.time()))
+    assert lab.caller.call(INTL).code == 200
+    wait_until(lambda: len(engine.records()) == known + 4, 10, "the records of four calls")
+    records = engine.records()[known:]
+    assert [record["trunk"] for record in records] == ["acme", "acme", "acme", "beta"] and records[-1]["passed_over"] == []
+
+    attempts, since = sum(len(record["attempts"]) for record in records), monitor.mark()
+    if fate == "killed":
+        lab.service("siptrunk-monitor", "start", engine.host)
+        assert monitor.wait_for(since, 15, "missed")["attempts"] == attempts == monitor.metrics()[MISSED]
+        # it stayed up while nobody looked, and the monitor does not know for how long
+        assert monitor.metrics()[f'siptrunk_target_held{{target="{beta(lab)}",trunk="beta"}}'] == 1
+    else:
+        podman(engine.container, ["systemctl", "kill", "--signal", "CONT", "siptrunk-monitor"])
+        wait_until(lambda: len(monitor.events(since, "attempt")) == attempts, 15, "the attempts, of which it heard late")
+        time.sleep(5)
+        assert monitor.metrics()[MISSED] == missed
+
+
+def test_a_full_disk_and_readers_that_hang_stop_nothing(lab, engine, monitor):
+    fill = f"mv {LOG} {LOG}.aside; ln -s /dev/full {LOG}; ln -sf /dev/full {STATE}.new; systemctl restart siptrunk-monitor"
+    podman(engine.container, ["sh", "-c", fill])
+    hang = "import socket, time; held = [socket.create_connection(('127.0.0.1', 9560)) for number in range(100)]; print(flush=True); time.sleep(60)"
+    with subprocess.Popen(["podman", "exec", engine.container, "python3", "-c", hang], stdout=subprocess.PIPE) as readers:
+        readers.stdout.readline()
+        try:
+            lab.tell(DEAD)
+            wait_until(lambda: not engine.reachable()["beta.1"], 20, "beta dead")
+            known = len(engine.records())
+            assert lab.caller.call(INTL).code == 200
+            wait_until(lambda: monitor.metrics()[f'siptrunk_target_held{{target="{beta(lab)}",trunk="beta"}}'] == 1, 30, "beta held")
+            assert monitor.metrics()[ERRORS] > 5 and last_record(engine, known)["trunk"] == "acme"
+        finally:
+            readers.kill()
+            podman(engine.container, ["sh", "-c", f"rm -f {LOG} {STATE}.new; mv {LOG}.aside {LOG}"])
+    errors, since = monitor.metrics()[ERRORS], monitor.mark()
+    assert lab.caller.call(INTL).code == 200
+    monitor.wait_for(since, 10, "attempt", trunk="acme")
+    assert monitor.metrics()[ERRORS] == errors
 
 
 def test_it_follows_an_engine_that_was_started_anew(lab, engine, monitor):
