@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,19 +112,22 @@ PARTS: dict[str, Callable[[], bool | str]] = {
 }
 
 
-def outcomes() -> tuple[dict[str, int], list[str]]:
-    """Tests by outcome, over the result files of every pytest run; and each that failed, with the first line of its reason."""
+def outcomes() -> tuple[dict[str, int], list[str], list[str]]:
+    """Tests by outcome, over the result files of every pytest run; each that failed, with the first line of its reason; why how many were skipped."""
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    failures = []
+    failures, skips = [], Counter[str]()
     for path in sorted(RESULTS.glob("*.xml")):
         for case in ElementTree.parse(path).getroot().iter("testcase"):
             failure = next((child for child in case if child.tag in ("failure", "error")), None)
             if failure is not None:
                 reason = (failure.get("message") or "").strip().splitlines() or [failure.tag]
                 failures.append(f"{path.stem}: {case.get('classname')}::{case.get('name')}: {reason[0]}")
-            outcome = "failed" if failure is not None else "skipped" if case.find("skipped") is not None else "passed"
+            skip = case.find("skipped")
+            if skip is not None:
+                skips[f"{path.stem}: {skip.get('message')}"] += 1
+            outcome = "failed" if failure is not None else "skipped" if skip is not None else "passed"
             counts[outcome] += 1
-    return counts, failures
+    return counts, failures, [f"{why} ({count} tests)" for why, count in skips.items()]
 
 
 def alone(name: str) -> int:
@@ -162,13 +166,14 @@ def main() -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(LANES) as pool:
         rows = list(pool.map(in_a_lane, sorted(wanted, key=lambda name: name not in LONGEST)))
-    counts, failures = outcomes()
+    counts, failures, skips = outcomes()
+    skips += [f"{name}: {why}" for name, _word, _minutes, why in rows if why]
     for _name, word, _minutes, _why in rows:
         counts[word.lower()] += 1
     print()
     print("\n".join(f"{name:22} {word:7} {minutes:5.1f} min" for name, word, minutes, _why in rows))
     print(f"{'all, three at a time':30} {(time.monotonic() - began) / 60:5.1f} min")
-    print("".join(f"\nFAILED {line[:300]}" for line in failures) + "".join(f"\nSKIPPED {name}: {why}" for name, _word, _minutes, why in rows if why))
+    print("".join(f"\nFAILED {line[:300]}" for line in failures) + "".join(f"\nSKIPPED {line[:300]}" for line in skips))
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped", flush=True)
     return 1 if counts["failed"] else 0
 
