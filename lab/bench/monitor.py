@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""lab/bench/monitor.py [RATE [SECONDS [ATTEMPTS]]]: what the monitor costs, on the Asterisk of the lab that stands.
+"""lab/bench/monitor.py [ENGINE [RATE [SECONDS [ATTEMPTS]]]]: what the monitor costs, beside the engine (asterisk) of the lab that stands.
 
-Asterisk itself sends the events of RATE attempts per second (200) for SECONDS (60), each of the size that its dialplan's have, and then
-ATTEMPTS (100000) as fast as it can, through a real manager interface; the monitor logs and counts each, and finds it in the call records, to which
+The engine itself sends the events of RATE attempts per second (200) for SECONDS (60), each of the size that its dialplan's have, and then
+ATTEMPTS (100000) as fast as it can, through its real control port; the monitor logs and counts each, and finds it in the call records, to which
 they are added too: for a lab that has no further use. Printed: the share of a core, and the memory as it goes. The exit status is 1 if an attempt is not
 counted, or missed, the memory grows by more than 8 MiB in the second half, or 200 per second take 10 % of a core.
 """
@@ -14,8 +14,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from engines import ENGINES
 from harness import Lab, podman
 
+# Of Asterisk's manager interface, for who may send events.
 USER = """[siptrunk-bench]
 secret = bench
 deny = 0.0.0.0/0.0.0.0
@@ -25,18 +27,24 @@ write = user
 """
 
 INSIDE = r'''
-import json, socket, subprocess, sys, time, urllib.request
+import json, os, socket, subprocess, sys, time, urllib.request
 
-rate, seconds, attempts = float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-target = sys.argv[4]
-records = open(json.load(open("/etc/siptrunk/monitor.json"))["records"], "a")
+target, rate, seconds, attempts = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
+settings = json.load(open("/etc/siptrunk/monitor.json"))
+records = open(settings["records"], "a")
 pid = subprocess.check_output(["systemctl", "show", "-P", "MainPID", "siptrunk-monitor"], text=True).strip()
-# what Asterisk adds to a UserEvent of a channel
-CHANNEL = "".join("Channel%d: PJSIP/phone-0000%04d and so on\r\n" % (number, number) for number in range(18))
+if settings["engine"] == "asterisk":
+    # with what Asterisk adds to a UserEvent of a channel
+    login = "Action: Login\r\nUsername: siptrunk-bench\r\nSecret: bench\r\nEvents: off\r\n\r\n"
+    head, line = "Action: UserEvent\r\nUserEvent: SiptrunkAttempt\r\n", "\r\n"
+    head += "".join("Channel%d: PJSIP/phone-0000%04d and so on\r\n" % (number, number) for number in range(18))
+else:
+    login = "auth %s\n\n" % open(settings["secret"]).read().strip()
+    head, line = "sendevent CUSTOM\nEvent-Subclass: siptrunk::attempt\n", "\n"
 
 def cpu():
     fields = open("/proc/%s/stat" % pid).read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 def memory():
     return next(int(line.split()[1]) / 1024 for line in open("/proc/%s/status" % pid) if line.startswith("VmRSS"))
@@ -45,20 +53,18 @@ def counted(name="siptrunk_attempts_total{"):
     text = urllib.request.urlopen("http://127.0.0.1:9560/metrics").read().decode()
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name)))
 
+def call(number):
+    return "bench-%d.%d" % (number // 2, number // 2)
+
 def record(number):
     attempt = {"at": "2026-11-25T00:00:00.000Z", "trunk": "beta", "target": target, "code": 503, "reason": "", "ms": 3, "next": "next_target"}
-    return json.dumps({"call": "bench-%d.%d" % (number // 2, number // 2), "route": "intl", "attempts": [attempt, attempt], "passed_over": []}) + "\n"
+    return json.dumps({"call": call(number), "route": "intl", "attempts": [attempt, attempt], "passed_over": []}) + "\n"
 
 def event(number):
-    verdict, outcome, code = (("next_target", "503", "503"), ("final", "486", "486"))[number % 2]
-    fields = "".join("%s: %s\r\n" % field for field in (
-        ("Route", "intl"), ("Trunk", "beta"), ("Target", target), ("Code", code), ("Outcome", outcome), ("Ms", number % 1000), ("Verdict", verdict),
-        ("Call", "bench-%d.%d" % (number // 2, number // 2))))
-    return "Action: UserEvent\r\nUserEvent: SiptrunkAttempt\r\n%s%s\r\n" % (CHANNEL, fields)
-
-sock = socket.create_connection(("127.0.0.1", 5038))
-sock.sendall(b"Action: Login\r\nUsername: siptrunk-bench\r\nSecret: bench\r\nEvents: off\r\n\r\n")
-sock.setblocking(False)
+    verdict, outcome = (("next_target", "503"), ("final", "486"))[number % 2]
+    fields = {"Route": "intl", "Trunk": "beta", "Target": target, "Code": outcome, "Outcome": outcome, "Ms": number % 1000, "Verdict": verdict,
+              "Call": call(number)}
+    return head + "".join("%s: %s%s" % (*field, line) for field in fields.items()) + line
 
 def drain():
     try:
@@ -78,6 +84,9 @@ def send(first, count):
     records.write("".join(record(number) for number in range(first + first % 2, first + count, 2)))
     records.flush()
 
+sock = socket.create_connection(("127.0.0.1", settings["port"]))
+sock.sendall(login.encode())
+sock.setblocking(False)
 time.sleep(1)
 before, missed, sent = counted(), counted("siptrunk_monitor_missed"), 0
 began, used = time.monotonic(), cpu()
@@ -87,35 +96,44 @@ while time.monotonic() - began < seconds:
     sent = due
     time.sleep(0.05)
 share = (cpu() - used) / (time.monotonic() - began)
-print("%d attempts per second for %d s: %.1f %% of a core, %.1f MiB" % (rate, seconds, share * 100, memory()), flush=True)
+print("  %d attempts per second for %d s: %.1f %% of a core, %.1f MiB" % (rate, seconds, share * 100, memory()), flush=True)
 rss, began = [memory()], time.monotonic()
 for number in range(10):
     send(sent, attempts // 10)
     sent += attempts // 10
-    while counted() < before + sent - 2000:
+    deadline = time.monotonic() + 120
+    while counted() < before + sent - 2000 and time.monotonic() < deadline:
         time.sleep(0.05)
     rss.append(memory())
-    print("%d attempts: %.1f MiB" % (sent, rss[-1]), flush=True)
+    print("  %d attempts: %.1f MiB" % (sent, rss[-1]), flush=True)
 deadline = time.monotonic() + 30
 while counted() < before + sent and time.monotonic() < deadline:
     time.sleep(0.2)
 took = time.monotonic() - began
 time.sleep(8)
 heard, missed = counted() - before, counted("siptrunk_monitor_missed") - missed
-print("%d sent, %d counted, %d missed, %.0f per second" % (sent, heard, missed, attempts / took))
+print("  %d sent, %d counted, %d missed, %.0f per second" % (sent, heard, missed, attempts / took))
 sys.exit(int(heard != sent or missed or max(rss[5:]) - rss[4] > 8 or (rate <= 200 and share >= 0.1)))
 '''
 
 
-def main() -> int:
-    lab = Lab()
-    pbx = lab.container(lab.pbx)
-    arguments = [*sys.argv[1:], *("200", "60", "100000")[len(sys.argv) - 1 :], f"{lab.addresses['beta1']}:5060"]
-    podman(pbx, ["sh", "-c", "cat > /etc/asterisk/manager.d/bench.conf && asterisk -rx 'manager reload'"], USER)
+def cost(lab: Lab, kind: type, *how: str) -> bool:
+    """Whether it costs no more than it may beside that engine. `how`: rate, seconds, attempts."""
+    container, asterisk = lab.container(kind.host), kind.process == "asterisk"
+    arguments = [f"{lab.addresses['beta1']}:5060", *how, *("200", "60", "100000")[len(how) :]]
+    print(f"The monitor beside {kind.name}:", flush=True)
+    if asterisk:
+        podman(container, ["sh", "-c", "cat > /etc/asterisk/manager.d/bench.conf && asterisk -rx 'manager reload'"], USER)
     try:
-        return subprocess.run(["podman", "exec", "-i", pbx, "python3", "-", *arguments], input=INSIDE, text=True, check=False).returncode
+        return subprocess.run(["podman", "exec", "-i", container, "python3", "-", *arguments], input=INSIDE, text=True, check=False).returncode == 0
     finally:
-        podman(pbx, ["sh", "-c", "rm -f /etc/asterisk/manager.d/bench.conf; asterisk -rx 'manager reload'"])
+        if asterisk:
+            podman(container, ["sh", "-c", "rm -f /etc/asterisk/manager.d/bench.conf; asterisk -rx 'manager reload'"])
+
+
+def main() -> int:
+    name, *how = sys.argv[1:] or ["asterisk"]
+    return 0 if cost(Lab(), ENGINES[name], *how) else 1
 
 
 if __name__ == "__main__":

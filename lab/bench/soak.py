@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`make soak`: calls for SOAK_MINUTES (10) at 10 per second while the primary fails in one way after another.
+"""`make soak`: calls for SOAK_MINUTES (10) at 10 per second while the primary fails in one way after another; then 100,000 attempts for the monitor.
 
-Fails when a call is lost, or when the engine keeps channels, or grows without end.
+Fails when a call is lost, or when the engine keeps channels, or grows without end, or the monitor misses an attempt or costs too much (monitor.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 
+import monitor
 from bench import bench_lab, console
 from engines import Asterisk, FreeSwitch
 from load import AT_ONCE, FAULTS, NUMBER
@@ -52,7 +53,7 @@ def main() -> int:
     minutes = int(os.environ.get("SOAK_MINUTES", "10"))
     kinds = [Asterisk, FreeSwitch] if freeswitch_here() else [Asterisk]
     with bench_lab() as lab:
-        well = [soak(lab, ours(lab, kind), minutes) for kind in kinds]
+        well = [soak(lab, ours(lab, kind), minutes) for kind in kinds] + [monitor.cost(lab, kind) for kind in kinds]
     return 0 if all(well) else 1
 
 
