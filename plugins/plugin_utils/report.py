@@ -392,10 +392,10 @@ def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str
                 causes.update(words(one["why"]) for call in calls for one in call["passed_over"] if one["trunk"] == trunk)
             if not causes:
                 causes[words("down" if "probe" in kinds else "held" if "held" in kinds else "closed")] += 1
-            back = max((one["back"] for one in here if one["back"] is not None), default=None)
-            if back is None and calls:
-                after = bisect.bisect_right(carried[trunk], max(call["trouble"][trunk] for call in calls))
-                back = carried[trunk][after] if after < len(carried[trunk]) else None
+            after = bisect.bisect_right(carried[trunk], max(call["trouble"][trunk] for call in calls)) if calls else len(carried[trunk])
+            again = carried[trunk][after] if after < len(carried[trunk]) else None  # the first call that went through it as ever
+            back = max((one["back"] for one in here if one["back"] is not None), default=again)
+            until = end if again is None else min(end, again - 1)  # a return is told only when it has lasted for a while
             rerouted = [call for call in calls if call["carrier"]]
             found.append(
                 {
@@ -404,6 +404,7 @@ def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str
                     "host": host["name"],
                     "start": start,
                     "end": end,
+                    "until": until,
                     "lasts": lasts,
                     "back": None if lasts else back,
                     "before": start <= window["from"],
@@ -418,7 +419,7 @@ def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str
                     "to": Counter(call["carrier"] for call in rerouted) or Counter(one["to"] for one in here),
                     "delays": sorted(call["attempts"][-1]["at"] - call["at"] for call in rerouted),
                     "routes": {call["route"] for call in calls} | {one["route"] for one in here},
-                    "through": sum(start <= at <= end for at in carried[trunk]),
+                    "through": sum(start <= at <= until for at in carried[trunk]),
                 }
             )
     return found, stray
@@ -630,7 +631,7 @@ def around(group: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str,
         last = bisect.bisect_right(host["moments"], part["end"] + AROUND)
         for call in host["calls"][first:last]:
             if call["fate"] == "answered" and call["carrier"] and (call["route"] in part["routes"] or not part["routes"] and call["carrier"] == group["trunk"]):
-                sorts[(0 if call["at"] < part["start"] else 1 if call["at"] <= part["end"] else 2), call["carrier"]].append(call)
+                sorts[(0 if call["at"] < part["start"] else 1 if call["at"] <= part["until"] else 2), call["carrier"]].append(call)
     return [{"phase": ("before", "during", "after")[phase], "trunk": trunk, **quality(calls)} for (phase, trunk), calls in sorted(sorts.items())]
 
 

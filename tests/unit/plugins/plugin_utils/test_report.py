@@ -262,7 +262,7 @@ def test_quality_before_during_and_after():
         good("13:40:00", quality=heard(2, 3, 40)),
         good("13:50:00"),
         *(rerouted(f"14:00:0{second}", quality=heard(10, 8 + second, 100)) for second in range(3)),
-        good("14:30:00", quality=heard(-1, 2, 30)),
+        good("14:01:50", quality=heard(-1, 2, 30)),  # before the return is told, but well again
         good("14:31:00", route="another", quality=heard(90, 90, 90)),
     ]
     rows = look(moved("14:00:01", "14:02:00"), calls)["incidents"][0]["quality"]
@@ -272,6 +272,13 @@ def test_quality_before_during_and_after():
         ("after", "acme", 1, 1, 0.0, 2, 30),
     ]
     assert {row["tx_loss"] for row in rows} == {None}
+
+
+def test_quality_of_a_trunk_that_works_now_and_then_is_of_the_time_of_its_trouble():
+    calls = [*(rerouted(f"14:00:{second}") for second in ("00", "10", "40")), good("14:00:20"), good("14:01:30")]
+    (outage,) = look(moved("14:00:01", "14:02:00"), calls)["incidents"]
+    assert [(row["phase"], row["trunk"], row["calls"]) for row in outage["quality"]] == [("during", "acme", 1), ("during", "beta", 3), ("after", "acme", 1)]
+    assert outage["parts"][0]["through"] == 1
 
 
 def test_calls_delays_and_attempts_of_each_trunk():
