@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -186,19 +187,14 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} %" if value < 10 else f"{value:.0f} %"
 
 
-def page(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str, Any]:
-    """The page (``html``), and what a terminal shows of it (``summary``, a list of lines)."""
-    report = analysis.analyse(window, gathered)
-    clock = Clock(report["window"])
-    begins, ends = report["window"]["from"], report["window"]["to"]
-    shown = report["incidents"][: analysis.MOST["incidents"]]
-    outages = [{**group, "zoom": zoom(report, group, clock) if number < ZOOMED else None} for number, group in enumerate(shown) if group["kind"] == "outage"]
-    other_day, hosts = "" if clock.one_day else f"{Clock.date(ends)} ", count(len(report["hosts"]), "host")
+@functools.cache
+def template() -> jinja2.Template:
+    """The page's layout, compiled once."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(TEMPLATE.parent)
     )
     environment.filters.update(
-        clock=clock,
+        clock=jinja2.pass_context(lambda context, at: context["clock"](at)),
         duration=duration,
         seconds=seconds,
         ms=ms,
@@ -208,7 +204,19 @@ def page(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str, An
         words=analysis.words,
         outcome=analysis.outcome_of,
     )
-    html = environment.get_template(TEMPLATE.name).render(
+    return environment.get_template(TEMPLATE.name)
+
+
+def page(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str, Any]:
+    """The page (``html``), and what a terminal shows of it (``summary``, a list of lines)."""
+    report = analysis.analyse(window, gathered)
+    clock = Clock(report["window"])
+    begins, ends = report["window"]["from"], report["window"]["to"]
+    shown = report["incidents"][: analysis.MOST["incidents"]]
+    outages = [{**group, "zoom": zoom(report, group, clock) if number < ZOOMED else None} for number, group in enumerate(shown) if group["kind"] == "outage"]
+    other_day, hosts = "" if clock.one_day else f"{Clock.date(ends)} ", count(len(report["hosts"]), "host")
+    html = template().render(
+        clock=clock,
         report=report,
         shown=shown,
         outages=outages,

@@ -432,7 +432,7 @@ RECORD = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(EVENT | JSON | st.text(max_size=20), max_size=25), st.lists(RECORD | JSON | st.text(max_size=20), max_size=25))
 def test_no_line_is_fatal(events, records):
     def text(lines):
