@@ -348,6 +348,16 @@ def merge(signs: list[tuple[int, int | None]], ends: int) -> list[tuple[int, int
     return [(start, min(end, ends), end > ends) for start, end in merged]
 
 
+def without_return(one: dict[str, Any], spans: list[dict[str, Any]], troubled: list[dict[str, Any]], window: dict[str, int]) -> int | None:
+    """When the trouble of a failover ended after which no call has gone through the trunk yet, so that nobody told of a return; None while it lasts."""
+    trunk = one["from"]
+    ends = [span["end"] for span in spans if span["trunk"] == trunk and (span["end"] is None or span["end"] >= one["at"])]
+    last = max([one["at"], *(call["trouble"][trunk] for call in troubled)])
+    if None in ends or (not ends and last > window["to"] - JOIN):
+        return None
+    return max([last, *ends])
+
+
 def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The outages of a host, and calls that one trunk alone had failed in passing."""
     signs: dict[str, list[tuple[int, int | None]]] = defaultdict(list)
@@ -362,7 +372,7 @@ def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str
     for span in spans:
         signs[span["trunk"]].append((span["start"], span["end"]))
     for one in moved:
-        signs[one["from"]].append((one["at"], one["back"]))
+        signs[one["from"]].append((one["at"], without_return(one, spans, troubled[one["from"]], window) if one["back"] is None else one["back"]))
     for event in bursts:
         signs[event["trunk"]].append((event["at"], event["at"]))
     carried: dict[str, list[int]] = defaultdict(list)
@@ -377,7 +387,8 @@ def outages(host: dict[str, Any], window: dict[str, int]) -> tuple[list[dict[str
             kinds = {span["kind"] for span in spans if span["trunk"] == trunk and span["start"] <= end and (span["end"] or end) >= start}
             fates = Counter("rerouted" if call["carrier"] else "gave_up" if call["gave_up"] else call["fate"] for call in calls)
             failures = [attempt for call in calls for attempt in call["failed"] if attempt["trunk"] == trunk]
-            certain = kinds or lasts or any(start <= event["at"] <= end for event in bursts if event["trunk"] == trunk)
+            certain = kinds or lasts or any(one["back"] is None for one in here)
+            certain = certain or any(start <= event["at"] <= end for event in bursts if event["trunk"] == trunk)
             if not certain and len(calls) < FEW and (host["records"] or not here):
                 stray += [{"trunk": trunk, "outcome": outcome_of(failures[0]) if failures else "down"} for call in calls if call["carrier"]]
                 continue
@@ -589,6 +600,8 @@ def sentence(group: dict[str, Any], clock: Clock) -> str:
         said.append("not back when this report ends")
     elif back is not None:
         said.append(f"back on {trunk} at {clock(back)}, {duration(back - group['start'])} later")
+    elif any(part["kinds"] for part in parts):
+        said.append(f"well again at {clock(group['end'])}, no call went through it since")
     else:
         said.append(f"no call went through {trunk} since")
     return "; ".join([*said, _calls(group)]) + "."

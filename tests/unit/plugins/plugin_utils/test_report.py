@@ -108,9 +108,23 @@ def test_lost_calls_and_callers_who_hung_up():
 
 
 def test_an_outage_that_goes_on():
-    found = look(moved("14:00:01"), [rerouted("14:00:00"), passed("14:30:00", "down")])
-    assert "not back when this report ends" in said(found)[0]
-    assert found["incidents"][0]["lasts"] is True
+    dead = event("14:00:05", "probe", trunk="acme", target=TARGETS["acme"], state="dead", was="alive")
+    for events, last in ((moved("14:00:01") + [dead], "14:30:00"), (moved("14:00:01"), "14:59:30")):
+        found = look(events, [rerouted("14:00:00"), passed(last, "down")])
+        assert "not back when this report ends" in said(found)[0]
+        assert found["incidents"][0]["lasts"] is True
+
+
+def test_a_trunk_that_no_call_has_asked_since_does_not_pass_for_broken():
+    alive = [
+        event("14:00:05", "probe", trunk="acme", target=TARGETS["acme"], state="dead", was="alive"),
+        event("14:40:00", "probe", trunk="acme", target=TARGETS["acme"], state="alive", was="dead"),
+    ]
+    calls = [rerouted("14:00:00"), passed("14:30:00", "down")]
+    for events, words_ in ((alive, "; well again at 14:40:00, no call went through it since; "), ([], "; no call went through acme since; ")):
+        found = look(moved("14:00:01") + events, calls)
+        assert words_ in said(found)[0] and "acme failed on pbx at 14:00:00 UTC" in said(found)[0]
+        assert found["incidents"][0]["lasts"] is False
 
 
 def test_an_outage_that_began_before_the_window():
