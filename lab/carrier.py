@@ -36,7 +36,8 @@ Behaviours of an INVITE, all times in seconds:
 
 `after` is 1 and `code` is 503 where nothing else is said; "number" takes the last three digits of the number for the code.
 After a 200 with `rtp` the carrier sends sound (RTP, with RTCP) until the call ends, but for one packet in so many (0: all of
-them); one such call at a time. After a 200 with `talk` the carrier hangs up that much later. `headers` are added to the code:
+them), every other one 5 ms late; it reports 7 packets lost, a jitter of 2 ms, and a round trip 50 ms longer than it is. One such
+call at a time. After a 200 with `talk` the carrier hangs up that much later. `headers` are added to the code:
 {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with 302 to redirect. `ignore_ack: true` sends a code other than 2xx again
 for 8 seconds, over every transport, though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is
 late has not seen the INVITE either, and its late 180 or 200 stands.
@@ -408,7 +409,7 @@ class Carrier:
         began, sent = loop.time(), 0
         try:
             for number in range(1, 60 * 50):
-                if await within(call.ended, max(0, began + number * 0.02 - loop.time())):
+                if await within(call.ended, max(0, began + number * 0.02 + number % 2 * 0.005 - loop.time())):
                     return
                 if not lose or number % lose:
                     sent += 1
@@ -555,10 +556,10 @@ class Carrier:
 
 
 class Sound(asyncio.DatagramProtocol):
-    """What came in of a stream, as far as a report tells it."""
+    """What a report tells of a stream that comes in; made up, but for whose it is, how far it came and when it was reported on."""
 
     def __init__(self) -> None:
-        self.ssrc = self.first = self.highest = self.count = 0
+        self.ssrc = self.highest = 0
         self.last_report, self.when = 0, 0.0
 
     def datagram_received(self, data: bytes, addr: tuple) -> None:
@@ -567,16 +568,14 @@ class Sound(asyncio.DatagramProtocol):
                 self.last_report, self.when = struct.unpack("!I", data[10:14])[0], time.time()
             return
         number, _stamp, self.ssrc = struct.unpack("!HII", data[2:12])
-        self.first = self.first or number
-        self.highest, self.count = max(self.highest, number), self.count + 1
+        self.highest = max(self.highest, number)
 
     def report(self) -> bytes:
         """The block of a report; nothing, where nothing came in."""
-        if not self.count:
+        if not self.ssrc:
             return b""
-        lost = max(0, self.highest - self.first + 1 - self.count)
-        delay = int((time.time() - self.when) * 65536) if self.when else 0
-        return struct.pack("!IIIIII", self.ssrc, lost, self.highest, 16, self.last_report, delay)
+        delay = max(0, int((time.time() - self.when - 0.05) * 65536)) if self.when else 0
+        return struct.pack("!IIIIII", self.ssrc, 7, self.highest, 16, self.last_report, delay)
 
 
 class Datagrams(asyncio.DatagramProtocol):

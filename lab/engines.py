@@ -15,6 +15,29 @@ from typing import ClassVar
 from harness import podman
 
 
+# Logs in on loopback, and prints what is told of attempts and answers, each a line [moment, fields]. Arguments: port, seconds, file with the password.
+# Both engines write "Name: value" lines, and an empty one after each event.
+LISTEN = r"""
+import json, socket, sys, time, urllib.parse
+link = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+link.sendall((sys.stdin.read() % open(sys.argv[3]).read().strip()).encode())
+link.settimeout(0.1)
+ends, text = time.time() + float(sys.argv[2]), ""
+while time.time() < ends:
+    try:
+        text += link.recv(65536).decode().replace("\r", "")
+    except socket.timeout:
+        continue
+    *blocks, text = text.split("\n\n")
+    for block in blocks:
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        fields = {key: urllib.parse.unquote(value) for key, value in fields.items()}
+        name = fields.get("UserEvent") or fields.get("Event-Subclass") or ""
+        if name.lower().startswith("siptrunk"):
+            print(json.dumps([time.time(), {**fields, "name": name.lower().replace("siptrunk", "").strip(":")}]))
+"""
+
+
 @dataclass
 class Asterisk:
     """An Asterisk that the role configured."""
@@ -44,6 +67,16 @@ class Asterisk:
         names = r"asterisk -rx 'dialplan show globals' | sed -n 's/^ *\(SIPTRUNK_[^=]*\)=.*/\1/p'"
         script = names + ' | while read -r name; do asterisk -rx "dialplan set global $name 0"; done'
         podman(self.container, ["sh", "-c", script])
+
+    def listen(self, seconds: float) -> list[tuple[float, dict[str, str]]]:
+        """What the monitor's user hears of attempts and answers in that time: (moment, fields), `name` among them."""
+        hello = "Action: Login\r\nUsername: siptrunk-monitor\r\nSecret: %s\r\n\r\n"
+        return self.overhear(5038, seconds, "/etc/asterisk/siptrunk-monitor.secret", hello)
+
+    def overhear(self, port: int, seconds: float, secret: str, hello: str) -> list[tuple[float, dict[str, str]]]:
+        """Run LISTEN there."""
+        said = podman(self.container, ["python3", "-c", LISTEN, str(port), str(seconds), secret], hello)
+        return [(moment, fields) for moment, fields in map(json.loads, said.splitlines())]
 
     def cooling(self) -> bool:
         """Whether a target that was silent is still passed over."""
@@ -88,6 +121,12 @@ class FreeSwitch:
 
     plan = Asterisk.plan
     records = Asterisk.records
+    overhear = Asterisk.overhear
+
+    def listen(self, seconds: float) -> list[tuple[float, dict[str, str]]]:
+        """As for Asterisk."""
+        hello = "auth %s\n\nevent plain CUSTOM siptrunk::attempt siptrunk::answered\n\n"
+        return self.overhear(8021, seconds, f"{self.config}/esl.secret", hello)
 
     def script(self, text: str, *arguments: str) -> str:
         """What a shell script says in which `fs COMMAND` asks FreeSWITCH."""

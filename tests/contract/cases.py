@@ -282,7 +282,7 @@ CASES = (
     ),
     Case(
         "progress_then_503_where_the_policy_says_so",
-        (Call(HUNTING, _failing(503, "next_target"), faults={"beta1": {"invite": {"do": "progress_then_code", "code": 503}}}),),
+        (Call(HUNTING, _failing(503, "next_target"), faults={"beta1": {"invite": {"do": "progress_then_code", "code": 503, "after": 2}}}),),
     ),
     Case(
         "early_media_is_no_answer",
@@ -418,6 +418,19 @@ CASES = (
             ),
         ),
         why="what was passed over is asked after all when nothing else is left",
+    ),
+    Case(
+        "several_marks",
+        (
+            Call(
+                NANP,
+                _through("beta", "beta1"),
+                marks={("held", "acme1"): 30, ("closed", "acme"): 30, ("trial", "acme"): 30},
+                passed_over=(("acme", "closed"), ("acme", "closed")),
+            ),
+            Call(NANP, _through("acme", "acme2"), marks={("closed", "acme"): -1}, passed_over=(("acme", "held"),)),
+        ),
+        why="the record names the first that holds: what is wrong with the trunk before what is wrong with a target",
     ),
     Case(
         "trial_of_one_call",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,6 +19,9 @@ from harness import CallResult, Lab, invites, wait_until
 
 # No carrier says these to a new INVITE without a reason that the engine mends, or hears otherwise.
 UNSPEAKABLE = ()
+
+# The quality of a call in which nobody said a word: nothing came, nothing was reported.
+MUTE = {"rx_packets": 0, "rx_lost": 0, "rx_jitter_ms": None, "tx_packets": 0, "tx_lost": None, "tx_jitter_ms": None, "rtt_ms": None}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -59,8 +63,12 @@ def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
     assert len(records) == 1, f"{what}: one record for the call"
     check_caller(call, what, seen, plan)
     check_record(call, what, records[0], lab, plan)
+    check_delay(what, records[0], seen)
     time.sleep(call.linger)
-    check_carriers(call, what, lab, began)
+    wires = lab.wires(began)
+    check_carriers(call, what, wires)
+    if call.code == 200:
+        check_times(what, records[0], wires[call.attempts[-1].host])
 
 
 def mark_of(name: str, lab: Lab) -> str:
@@ -103,12 +111,21 @@ def check_record(call: Call, what: str, record: dict, lab: Lab, plan: dict) -> N
         assert ring["effective"] <= attempt["ms"] / 1000 <= ring["latest"] + MARGIN, f"{what}: it rang for {attempt['ms']} ms, expected {ring}"
     expected = "cancelled" if call.cancel_after is not None else "answered" if call.code == 200 else "failed"
     assert record["result"] == expected, f"{what}: result"
+    assert record["quality"] == (MUTE if expected == "answered" else None), f"{what}: quality"
 
 
-def check_carriers(call: Call, what: str, lab: Lab, began: float) -> None:
+def check_delay(what: str, record: dict, seen: CallResult) -> None:
+    """The record tells the post-dial delay as the caller had it: none of a call of which nothing could be heard."""
+    heard = seen.code == 200 or any(code > 100 for _delay, code in seen.provisionals)
+    assert (record["pdd_ms"] is not None) is heard, f"{what}: pdd_ms {record['pdd_ms']}, the caller heard {seen.provisionals}"
+    if heard:
+        assert abs(record["pdd_ms"] / 1000 - seen.pdd) < MARGIN / 2, f"{what}: pdd_ms {record['pdd_ms']}, the caller waited {seen.pdd:.3f} s"
+
+
+def check_carriers(call: Call, what: str, wires: dict[str, list[dict]]) -> None:
     expected = Counter({**Counter(attempt.host for attempt in call.attempts), **call.invites})
     answered = 0
-    for host, wire in lab.wires(began).items():
+    for host, wire in wires.items():
         got = {line["call_id"] for line in wire if line["dir"] == "rx" and line["first"].startswith("INVITE")}
         assert len(got) == expected[host], f"{what}: {host} received {len(got)} calls, expected {expected[host]}"
         legs = invites(wire)
@@ -124,6 +141,17 @@ def check_carriers(call: Call, what: str, lab: Lab, began: float) -> None:
     assert answered == (1 if call.code == 200 else 0), f"{what}: one answered leg at the most, got {answered}"
 
 
+def check_times(what: str, record: dict, wire: list[dict]) -> None:
+    """How long the carrier took to answer, and how long it was talked to, are what the carrier saw itself."""
+    answer = next(line for line in wire if line["code"] == 200 and line["method"] == "INVITE")
+    leg = [line for line in wire if line["call_id"] == answer["call_id"]]
+    took = answer["t"] - leg[0]["t"]
+    talk = next(line["t"] for line in leg if line["first"].startswith("BYE ")) - answer["t"]
+    told = record["attempts"][-1]["ms"] / 1000
+    assert abs(told - took) < MARGIN / 2, f"{what}: answered after {told} s, the carrier saw {took:.3f} s"
+    assert talk - 1 - MARGIN / 2 < record["talk_seconds"] < talk + MARGIN / 2, f"{what}: {record['talk_seconds']} s of talk, the carrier saw {talk:.3f} s"
+
+
 def test_a_channel_that_dials_out_twice_starts_afresh(healthy, lab: Lab, engine):
     """As after a transfer: what the first hunt asked and condemned means nothing to the second. One record each."""
     lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
@@ -134,16 +162,26 @@ def test_a_channel_that_dials_out_twice_starts_afresh(healthy, lab: Lab, engine)
     got = [[(a["trunk"], a["code"]) for a in record["attempts"]] for record in engine.records()[known:]]
     assert got == [[("beta", 503), ("acme", 403)], [("acme", 403), ("beta", 503)]]
 
+    lab.carriers["beta1"].tell(invite={"do": "ring_then_code", "code": 503})
+    lab.carriers["acme1"].tell(invite={"do": "code", "code": 486})
+    assert lab.caller.call("5").code == 486
+    wait_until(lambda: len(engine.records()) >= known + 4, 10, "both records")
+    heard = [(record["trunk"], record["pdd_ms"] is not None) for record in engine.records()[known + 2 :]]
+    assert heard == [("beta", True), ("acme", False)], "the ringing was that of the first hunt"
+
 
 def test_a_caller_who_was_answered_before_fails_over_like_any_other(healthy, lab: Lab, engine):
-    """By a menu or a queue: that the caller's channel is answered says nothing about the carrier."""
+    """By a menu or a queue: that the caller's channel is answered says nothing about the carrier, nor when."""
     lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
-    known = len(engine.records())
-    assert lab.caller.call("6", hold=2).code == 200
+    lab.carriers["acme1"].tell(invite={"do": "trying_then_answer", "after": 1, "ring": 1.5})
+    known, began = len(engine.records()), time.time()
+    assert lab.caller.call("6", hold=8).code == 200
     wait_until(lambda: len(engine.records()) > known, 10, "the record")
     record = engine.records()[-1]
     assert [(a["trunk"], a["code"], a["next"]) for a in record["attempts"]] == [("beta", 503, "next_target"), ("acme", 200, "final")]
     assert record["result"] == "answered"
+    check_times("the call", record, lab.carriers["acme1"].wire(began))
+    assert 0.95 <= record["pdd_ms"] / 1000 <= 1 + MARGIN, "from the hunt's start to the ringing"
 
 
 def test_wrong_credentials_are_offered_once(healthy, lab: Lab, engine, engine_name: str):
@@ -219,6 +257,35 @@ def test_a_trunk_on_trial_takes_one_call_at_a_time(healthy, lab: Lab, engine):
         assert sorted(over) == [[]] + [[("beta", "trial")]] * 11
 
 
+def test_a_trial_that_failed_is_over(healthy, lab: Lab, engine):
+    """The next caller may try, though the one who did still talks, through another trunk."""
+    engine.mark("trial", "beta", 60)
+    lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
+    known = len(engine.records())
+    assert lab.caller.load(INTL, 3, rate=1, hold=5).codes == {200: 3}
+    wait_until(lambda: len(engine.records()) == known + 3, 10, "a record of each call")
+    asked = [([attempt["trunk"] for attempt in record["attempts"]], record["passed_over"]) for record in engine.records()[known:]]
+    assert asked == [(["beta", "acme"], [])] * 3
+
+
+def test_a_trial_that_finds_the_trunk_full_is_over(healthy, lab: Lab, engine):
+    """And the record says that it was full."""
+    with ThreadPoolExecutor() as pool:
+        known = len(engine.records())
+        two = pool.submit(lab.caller.load, LIMITED, 2, 1000, 4)
+        wait_until(lambda: engine.active_calls() >= 4, 10, "two calls are up")
+        engine.mark("trial", "small", 60)
+        third = pool.submit(replace(lab.caller, port=5062).call, LIMITED, hold=10)
+        assert two.result().codes == {200: 2}
+        wait_until(lambda: len(engine.records()) == known + 2, 10, "their records")
+        assert replace(lab.caller, port=5064).call(LIMITED).code == 200
+        assert not third.done()
+        assert third.result().code == 200
+    wait_until(lambda: len(engine.records()) == known + 4, 10, "a record of each call")
+    got = [(record["trunk"], [(p["trunk"], p["why"]) for p in record["passed_over"]]) for record in engine.records()[known + 2 :]]
+    assert got == [("small", []), ("acme", [("small", "full")])]
+
+
 def test_whoever_waits_for_a_trial_asks_the_trunk_after_all(healthy, lab: Lab, engine):
     """When nothing else is left, a call is not failed for a mark."""
     engine.mark("trial", "beta", 60)
@@ -237,15 +304,24 @@ def test_the_record_tells_how_the_call_sounded(healthy, lab: Lab, engine, engine
     record = engine.records()[-1]
     quality = record["quality"]
     assert list(quality) == ["rx_packets", "rx_lost", "rx_jitter_ms", "tx_packets", "tx_lost", "tx_jitter_ms", "rtt_ms"]
-    assert 280 <= quality["rx_packets"] <= 320 and 15 <= quality["rx_lost"] <= 60 and 250 <= quality["tx_packets"] <= 320, quality
+    assert 280 <= quality["rx_packets"] <= 320 and 10 < quality["rx_lost"] <= 60 and 250 <= quality["tx_packets"] <= 320, quality
     told = [name for name, value in quality.items() if value is not None]
     assert told == QUALITY.get(engine_name, list(quality)), quality
     if "rtt_ms" in told:
-        assert 0 < quality["rtt_ms"] < 1000 and quality["rx_jitter_ms"] < 100 and 10 <= quality["tx_lost"] <= 60, quality
+        assert 3 < quality["rx_jitter_ms"] < 50 and quality["tx_jitter_ms"] == pytest.approx(2) and 49 < quality["rtt_ms"] < 1000, quality
+        assert quality["tx_lost"] == 7, quality
     assert 0 <= record["pdd_ms"] <= seen.pdd * 1000 + 30, "from the hunt's start"
 
 
-@pytest.mark.parametrize(("what", "delay"), [({"do": "trying_then_answer", "after": 2}, 2), ({"do": "code", "code": 486}, None), ({"do": "trying"}, None)])
+@pytest.mark.parametrize(
+    ("what", "delay"),
+    [
+        ({"do": "trying_then_answer", "after": 2, "ring": 3}, 2),
+        ({"do": "late_answer", "after": 2}, 2),  # without ringing
+        ({"do": "code", "code": 486}, None),
+        ({"do": "trying"}, None),
+    ],
+)
 def test_the_record_tells_the_post_dial_delay(healthy, lab: Lab, engine, what: dict, delay: float | None):
     """Of calls that rang, and of none that did not; and of a call that nobody answered no quality."""
     lab.carriers["beta1"].tell(invite=what)
@@ -255,6 +331,30 @@ def test_the_record_tells_the_post_dial_delay(healthy, lab: Lab, engine, what: d
     record = engine.records()[-1]
     assert record["pdd_ms"] is None if delay is None else delay - 0.05 <= record["pdd_ms"] / 1000 <= delay + MARGIN, record["pdd_ms"]
     assert (record["quality"] is None) is (delay is None)
+
+
+def test_whoever_listens_is_told(healthy, lab: Lab, engine):
+    """Of an answer at its moment, of an attempt at its end, with what the record says."""
+    lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
+    lab.carriers["acme1"].tell(invite={"do": "answer", "ring": 1.5})
+    known = len(engine.records())
+    with ThreadPoolExecutor() as pool:
+        listening = pool.submit(engine.listen, 10)
+        time.sleep(2)
+        assert lab.caller.call(INTL, hold=2).code == 200
+        heard = listening.result()
+    (record,) = engine.records()[known:]
+    attempts = [{**attempt, "code": str(attempt["code"]), "ms": str(attempt["ms"])} for attempt in record["attempts"]]
+    common = [{"Route": "intl", "Call": record["call"], "Trunk": attempt["trunk"], "Target": attempt["target"]} for attempt in attempts]
+    expected = [
+        {**common[at], "name": "attempt", "Code": attempt["code"], "Outcome": attempt["code"], "Ms": attempt["ms"], "Verdict": attempt["next"]}
+        for at, attempt in enumerate(attempts)
+    ]
+    expected.insert(1, {**common[1], "name": "answered"})
+    assert [{key: fields.get(key) for key in wanted} for (_at, fields), wanted in zip(heard, expected, strict=True)] == expected
+    (answered_at, answered), (ended_at, _ended) = heard[1:]
+    assert 1.5 < ended_at - answered_at < 2 + MARGIN, "at the moment of the answer, not at the end of the call"
+    assert abs(int(answered["Ms"]) - record["attempts"][1]["ms"]) < 100
 
 
 def test_a_dead_name_server_stops_no_call(healthy, lab: Lab, engine):

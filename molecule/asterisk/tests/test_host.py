@@ -60,6 +60,11 @@ def test_secrets_are_in_no_log_and_no_world_readable_file(host):
     assert host.run("grep -rlF 'only\"password' /etc/asterisk/siptrunk").stdout.split() == ["/etc/asterisk/siptrunk/pjsip.conf"]
 
 
+def test_the_dialplan_computes_without_a_complaint(host):
+    """In the calls of the contract, which come before."""
+    assert host.run("grep -hE 'ast_expr2|func_[a-z]+[.]c|pbx_(functions|variables)[.]c' /var/log/asterisk/messages.log | grep -v 'already registered'").stdout == ""
+
+
 def test_a_fresh_start_has_nothing_to_say_about_the_plan(host):
     log = "/var/log/asterisk/messages.log"
     known = int(host.check_output(f"wc -l < {log}"))
