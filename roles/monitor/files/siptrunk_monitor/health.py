@@ -95,7 +95,7 @@ class Target:
             return self._release("not probed", now)
         if state == DEAD:
             return self._down(now)
-        if was == DEAD or self._not_dead_since is None:
+        if self._not_dead_since is None:
             self._not_dead_since = now
         if state == UNKNOWN:
             self.up_since = None

@@ -5,7 +5,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from conftest import SETTINGS
+from hypothesis import given
+from hypothesis import strategies as st
+from monitored import watched
 from siptrunk_monitor import engine_asterisk, engine_freeswitch
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import ami
@@ -81,3 +87,29 @@ def test_freeswitch(cut):
             ("attempt", ATTEMPT), ("answered", ANSWERED), None, ("probe", "acme.1", "dead"), ("probe", "acme.1", "alive"), ("look",), ("look",)]
         engine.mark(MARKS)
         engine.close()
+
+
+FIELDS = ("Route", "Trunk", "Target", "Code", "Outcome", "Ms", "Verdict", "Call", "AOR", "ContactStatus", "Gateway", "Ping-Status")
+TEXTS = st.sampled_from(["acme", "beta", "nanp", "next_target", "final", "200", "Reachable", "UP", "acme.1", "acme.1.probe"]) | st.text()
+
+
+def hear(happened):
+    """What the monitor makes of an event must be a line of the log, or nothing."""
+    watch, log = watched(SETTINGS)
+    kind, *told = happened or (None,)
+    assert kind in (None, "look", "attempt", "answered", "probe")
+    if told:
+        getattr(watch, kind)(*told, 1.0)
+    watch.tick(2.0)
+    assert all("\n" not in json.dumps(line) for line in log)
+
+
+@given(st.sampled_from(["UserEvent", "ContactStatus", "Registry", ""]), st.sampled_from(["SiptrunkAttempt", "SiptrunkAnswered", "x"]),
+       st.lists(st.tuples(st.sampled_from(FIELDS), TEXTS)))
+def test_whatever_asterisk_says(name, kind, fields):
+    hear(engine_asterisk.told(ami.Message([("Event", name), ("UserEvent", kind), *fields])))
+
+
+@given(st.sampled_from(engine_freeswitch.EVENTS), st.dictionaries(st.sampled_from(FIELDS), TEXTS | st.none() | st.integers() | st.lists(st.text())))
+def test_whatever_freeswitch_says(subclass, fields):
+    hear(engine_freeswitch.told({"Event-Subclass": subclass, **fields}))

@@ -165,6 +165,14 @@ def test_a_clock_that_was_set_holds_nothing_for_longer(steps, jump):
     assert not one.held
 
 
+def test_a_clock_that_was_set_back_makes_a_target_stay_up_from_then_on():
+    one = target()
+    one.probed(DEAD, 1000)
+    one.probed(ALIVE, 1001)
+    one.tick(100)
+    assert one.tick(159) == [] and one.tick(160) == [(OPEN, "up", 1)]
+
+
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda inner: st.dictionaries(
     st.sampled_from(["held", "up_since", "not_dead_since", "strikes", "rests_since", "state", "closed_until"]), inner)))
 def test_a_spoiled_state_file_is_no_state_or_a_sound_one(saved):

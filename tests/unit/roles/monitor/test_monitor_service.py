@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -14,10 +15,14 @@ import urllib.request
 import pytest
 
 pytest.importorskip("prometheus_client")  # lab/requirements.txt
+from conftest import REPO
 from monitored import ACME1, ROUTES, TRUNKS, attempt, found
+from prometheus_client.parser import text_string_to_metric_families
 from siptrunk_monitor import metrics, plan, service, state
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import session
+
+README = REPO / "roles/monitor/README.md"
 
 
 class Engine:
@@ -125,6 +130,20 @@ def test_the_metrics_are_there(run):
     ):
         assert line in texts[0].splitlines()
     assert 'siptrunk_registered{trunk="beta"}' not in texts[0] and 'siptrunk_channels_limit{trunk="acme"}' not in texts[0]
+
+
+def test_the_readme_lists_the_metrics_with_their_labels(run):
+    texts = []
+    run([lambda: texts.append(urllib.request.urlopen("http://127.0.0.1:%d/metrics" % run.port, timeout=5).read().decode())])
+    told = {}
+    for family in text_string_to_metric_families(texts[0]):
+        for sample in family.samples:
+            told.setdefault(sample.name, set()).update(sample.labels)
+    told["siptrunk_certificate_expiry_timestamp_seconds"] = {"trunk", "target"}  # there is no trunk over TLS here
+    section = README.read_text(encoding="utf-8").partition("**What it measures.**")[2]
+    listed = {"siptrunk_" + name: set(re.findall("`(.*?)`", labels)) for names, labels in re.findall(r"^\| (`.*?) \| (.*?) ?\| ", section, re.MULTILINE)
+              for name in re.findall("`(.*?)`", names)}
+    assert listed == told
 
 
 def test_readers_that_hang_hold_up_nothing_and_are_cut_off(run, monkeypatch):
