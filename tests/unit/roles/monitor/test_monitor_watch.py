@@ -9,6 +9,7 @@ import json
 
 import pytest
 from monitored import ACME1, ACME2, BETA, ROUTES, TRUNKS, answer, attempt, found, trunk, watched
+from siptrunk_monitor import watch as watch_module
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import marks
 
@@ -66,8 +67,10 @@ def test_a_target_that_is_down_is_marked_until_it_stayed_up(settings):
 def test_no_mark_holds_for_longer_than_half_a_minute(settings):
     watch, dummy = watched(settings)
     watch.probe("acme.1", "dead", 1000)
+    watch.changed = False
     for number in range(3):
         watch.attempt(attempt("beta", BETA, "503", "next_target"), 1000 + number)
+    assert watch.changed  # the engine is told at once
     assert watch.marks(1002.5) == {HELD: 1032, (marks.CLOSED, "beta"): 1032}
     assert watch.marks(1020.5)[marks.CLOSED, "beta"] == 1033  # it is over then
     watch.tick(1032)
@@ -99,6 +102,14 @@ def test_a_failover_says_what_the_call_found_and_a_return_for_how_long(settings)
     assert log.of("return") == [{"route": "nanp", "from": "beta", "to": "acme", "seconds": 37}]
     watch.attempt(attempt("beta", BETA, "200", "final"), 600)
     assert len(log.of("failover")) == 1 and watch.failovers["nanp", "acme", "beta"] == watch.returns["nanp"] == 1
+
+
+def test_the_memory_of_calls_that_failed_is_bounded(settings, monkeypatch):
+    monkeypatch.setattr(watch_module, "MOST_CALLS", 10)
+    watch, dummy = watched(settings)
+    for number in range(30):
+        watch.attempt(attempt("acme", ACME1, "503", "next_target", str(number)), number)
+    assert list(watch._failed) == [str(number) for number in range(20, 30)]
 
 
 @pytest.mark.parametrize(("outcome", "carried"), [("rang_out", True), ("486", True), ("603", True), ("487", False), ("404", False), ("200", False)])
