@@ -41,9 +41,10 @@ class Log:
 
     def _append(self, data):
         try:
-            if self._file is not None and self._size + len(data) > self._max_bytes:
-                self._rotate()
             if self._file is None:
+                self._open()
+            if 0 < self._size and self._size + len(data) > self._max_bytes:
+                self._rotate()
                 self._open()
             # What a full disk cut off must not spoil the line after it.
             data = b"\n" + data if self._torn else data
@@ -66,9 +67,6 @@ class Log:
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self._size = os.fstat(self._file).st_size
         self._torn = self._size > 0 and os.pread(self._file, 1, self._size - 1) != b"\n"
-        if self._size >= self._max_bytes:
-            self._rotate()
-            self._open()
 
     def _rotate(self):
         self.close()

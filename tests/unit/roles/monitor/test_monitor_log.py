@@ -33,6 +33,13 @@ def test_rotation_keeps_every_line_and_so_many_files(tmp_path):
     assert numbers == list(range(numbers[0], 200)) and all((tmp_path / name).stat().st_size <= 300 for name in names)
 
 
+def test_a_file_that_is_full_at_the_start_is_rotated(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text("x" * 299 + "\n")
+    log.Log(str(path), 300, 1).write("a", 0)
+    assert [line["event"] for line in lines(path)] == ["a"] and (tmp_path / "events.jsonl.1").stat().st_size == 300
+
+
 def test_a_full_disk_is_counted_and_what_it_cut_off_spoils_no_other_line(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
     written = log.Log(str(path), 10000, 2)

@@ -66,6 +66,29 @@ def test_a_file_that_was_emptied_begins_anew(tmp_path):
     assert [follower.lines() for dummy in range(2)] == [[], [b"two"]]
 
 
+def test_a_file_that_took_its_place_meanwhile_is_new_as_a_whole(tmp_path):
+    path = tmp_path / "cdr.jsonl"
+    path.write_bytes(b"one\ntwo\n")
+    assert records.Follower(str(path), [path.stat().st_ino + 1, 4]).lines() == [b"one", b"two"]
+
+
+def test_a_line_without_an_end_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "LONGEST_LINE", 10)
+    path = tmp_path / "cdr.jsonl"
+    path.write_bytes(b"x" * 20)
+    follower = records.Follower(str(path), [0, 0])
+    assert follower.lines() == [] and follower.position[1] == 20
+    with path.open("ab") as stream:
+        stream.write(b"\nnew\n")
+    assert follower.lines() == [b"", b"new"]
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait():
+    tally = records.Tally()
+    tally.record(record("c1", "t1"), 1000)
+    assert tally.missed(10) == (1, "t1", "t1")
+
+
 def test_attempts_that_were_heard_are_not_missed_and_others_are():
     tally = records.Tally()
     tally.hear("c1")
