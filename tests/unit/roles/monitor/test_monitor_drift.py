@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from monitored import ACME1, ACME2, BETA, trunk
 from siptrunk_monitor import drift
@@ -87,6 +89,31 @@ def test_certificates():
     assert [(target["host"], target["domain"], target["transport"]) for target in asked] == [
         ("198.18.1.21", "sip.acme.example", "tls"), ("198.18.1.22", "sip.acme.example", "tls")]
     assert reports == [("certificate", "acme", ACME1, 1796083200.0)]
+
+
+@pytest.mark.parametrize(("certificate", "again"), [({"not_after": "2026-12-01T00:00:00Z"}, 3600), (None, 300)])
+def test_certificates_are_looked_at_again_sooner_when_one_was_not_to_be_had(certificate, again):
+    asked = []
+    secure = trunk("acme", ACME1, transport="tls")
+    one, dummy = lookout([secure], lambda *dummy, **more: [answer(ok=False)], lambda targets, **dummy: asked.append(1) or [{"certificate": certificate}])
+    for moment in (0, again - 1, again):
+        one.ask(moment)
+    assert len(asked) == 2
+
+
+def test_whatever_a_name_server_does_the_thread_goes_on(monkeypatch):
+    monkeypatch.setattr(drift, "AFTER_ERROR", 0.01)
+    asked, done = [], threading.Event()
+
+    def resolve(*dummy, **more):
+        asked.append(1)
+        if len(asked) > 1:
+            done.set()
+        raise RuntimeError("nobody thought of this")
+
+    one, dummy = lookout([trunk("acme", ACME1, domain="sip.acme.example")], resolve)
+    one.start()
+    assert done.wait(5)
 
 
 def test_another_plan_is_asked_for_at_once():
