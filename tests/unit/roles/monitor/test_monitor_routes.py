@@ -39,6 +39,13 @@ def test_the_return_is_at_once_when_the_backup_was_idle():
     assert one.carried("acme", 200) == [("return", "beta", "acme", 100)]
 
 
+def test_a_clock_that_was_set_back_does_not_put_the_return_off():
+    one = route()
+    one.carried("beta", 1000), one.carried("acme", 1001)
+    assert one.tick(100) == [] and one.tick(129) == []
+    assert [kind for kind, *dummy in one.tick(130)] == ["return"]
+
+
 def test_flapping_makes_one_pair_of_events():
     one, seen = route(), []
     for second in range(101):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 
 import pytest
 from monitored import ACME1, ACME2, BETA, ROUTES, TRUNKS, answer, attempt, found, trunk, watched
@@ -20,6 +21,7 @@ def test_the_first_look_tells_the_state_as_it_is_and_the_next_only_changes(setti
     watch, log = watched(settings)
     watch.look(found(drained={"beta": {"by": "ann", "at": "2026-11-25T06:00:00Z", "why": "maintenance"}}), 1)
     assert [line["was"] for line in log.of("probe")] == [None] * 3 and log.of("drained") == [{"trunk": "beta", "by": "ann", "why": "maintenance"}]
+    assert watch.trunks["beta"].drained_at == datetime(2026, 11, 25, 6, tzinfo=timezone.utc).timestamp()
     assert log.of("registration") == [{"trunk": "acme", "registration": "acme", "state": "registered", "was": None}]
     del log[:]
     watch.look(found(), 6)
@@ -70,7 +72,7 @@ def test_no_mark_holds_for_longer_than_half_a_minute(settings):
     watch.changed = False
     for number in range(3):
         watch.attempt(attempt("beta", BETA, "503", "next_target"), 1000 + number)
-    assert watch.changed  # the engine is told at once
+    assert watch.changed and not watch.trunks["beta"].up  # the engine is told at once
     assert watch.marks(1002.5) == {HELD: 1032, (marks.CLOSED, "beta"): 1032}
     assert watch.marks(1020.5)[marks.CLOSED, "beta"] == 1033  # it is over then
     watch.tick(1032)
@@ -131,6 +133,14 @@ def test_a_failover_says_why_the_primary_was_not_asked(settings, why, prepare):
     prepare(watch)
     watch.answered(answer("beta", BETA), 3)
     assert log.of("failover") == [{"route": "nanp", "from": "acme", "to": "beta", "why": why}]
+
+
+def test_of_two_primaries_a_failover_is_from_the_one_that_the_call_asked(settings):
+    watch, log = watched(settings)
+    watch.adopt([*TRUNKS, trunk("gamma", "198.18.1.41:5060")], [{"name": "nanp", "groups": [["acme", "beta"], ["gamma"]]}], 0)
+    watch.attempt(attempt("beta", BETA, "503", "next_trunk"), 1)
+    watch.answered(answer("gamma", "198.18.1.41:5060"), 2)
+    assert log.of("failover") == [{"route": "nanp", "from": "beta", "to": "gamma", "why": "503"}]
 
 
 def test_a_full_primary():
