@@ -111,7 +111,6 @@ class Service:
             secret = stream.readline().strip()
         self._engine = ENGINES[self._settings["engine"]](self._settings, secret, self._trunks)
         self._engine.connect()
-        self._sent = {}
         now = time.time()
         if self._lost_at is not None:
             self._log.write("engine_back", now, seconds=round(time.monotonic() - self._lost_at, 1))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -16,7 +17,7 @@ import pytest
 
 pytest.importorskip("prometheus_client")  # lab/requirements.txt
 from conftest import REPO
-from monitored import ACME1, ROUTES, TRUNKS, attempt, found
+from monitored import ACME1, ROUTES, TRUNKS, answer, attempt, found
 from prometheus_client.parser import text_string_to_metric_families
 from siptrunk_monitor import metrics, plan, service, state
 
@@ -39,7 +40,7 @@ class Engine:
         self.marked.append(("plan", [item["name"] for item in trunks]))
 
     def connect(self):
-        if isinstance(self.script[0], session.Refused):
+        if isinstance(self.script[0], (session.Refused, session.AuthError)):
             raise self.script[0]
 
     def close(self):
@@ -85,7 +86,12 @@ def run(tmp_path, monkeypatch, settings):
     def go(*sessions, **changed):
         running = service.Service({**given, "listen_port": port, **changed})
         Engine.sessions = [*sessions[:-1], [*sessions[-1], running._stop]]
-        thread = threading.Thread(target=running.run, daemon=True)
+
+        def begin():
+            with contextlib.suppress(SystemExit):
+                running.run()
+
+        thread = threading.Thread(target=begin, daemon=True)
         thread.start()
         thread.join(20)
         assert not thread.is_alive()
@@ -105,9 +111,21 @@ def test_an_engine_that_goes_and_comes_back(run):
     assert next(line for line in lines if line["event"] == "engine_lost")["why"] == "it closed"
 
 
+def test_a_secret_that_is_refused_ends_the_process_that_systemd_may_bring_another(run, monkeypatch):
+    monkeypatch.setattr(service, "LONGEST_BACKOFF", 0.01)
+    lines = run([session.AuthError("wrong secret")], [("attempt", attempt("acme", ACME1, "503", "next_target"))])
+    assert kinds(lines) == ["started", "engine_lost"]
+
+
 def test_a_probe_that_finds_a_target_dead_marks_it_at_once(run):
     run([("probe", "acme.1", "dead"), None, None])
     assert {("held", "198.18.1.21_5060_udp")} in [set(until) for until in Engine.marked]
+
+
+def test_a_mark_that_is_over_is_taken_away_at_once(run):
+    failed = [("attempt", attempt("acme", ACME1, "503", "next_target", str(number))) for number in range(3)]
+    run([*failed, None, ("answered", answer("acme", ACME1)), None])
+    assert Engine.marked[-2].keys() == Engine.marked[-1].keys() == {("closed", "acme")} and Engine.marked[-1]["closed", "acme"] == 0
 
 
 def test_marks_are_set_again_in_a_new_session_and_after_a_restart(run):
