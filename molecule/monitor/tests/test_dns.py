@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 
-from harness import Lab, podman, wait_until
+from harness import podman, wait_until
+from watching import begin
 
 ZONE = "/etc/nsd/acme.example.zone"
 DRIFT = 'siptrunk_srv_drift{trunk="acme"}'
@@ -23,8 +24,9 @@ def without_gw2(container):
         podman(container, ["sh", "-c", f"mv {ZONE}.kept {ZONE}; systemctl restart nsd"])
 
 
-def test_drift_is_noticed_and_its_end_when_the_ttl_is_over(monitors):
-    lab, since = Lab(), [monitor.mark() for monitor in monitors]
+def test_drift_is_noticed_and_its_end_when_the_ttl_is_over(systems):
+    lab, monitors = systems[0][0], [begin(*system) for system in systems]
+    since = [monitor.mark() for monitor in monitors]
     with without_gw2(lab.container("ns")):
         for monitor in monitors:
             podman(monitor.container, ["systemctl", "restart", "siptrunk-monitor"])

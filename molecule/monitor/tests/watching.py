@@ -44,3 +44,15 @@ class Monitor:
         text = podman(self.container, ["python3", "-c", FETCH])
         rows = [line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
         return {re.sub(r"\{(.*)\}", lambda match: "{%s}" % ",".join(sorted(match[1].split(","))), name): float(value) for name, value in rows}
+
+
+def begin(lab, engine) -> Monitor:
+    """The monitor of a PBX whose carriers all answer, and which knows it, and nothing else."""
+    lab.reset()
+    engine.drain()
+    engine.forget()
+    monitor = Monitor(engine.container)
+    monitor.forget()
+    well = ("siptrunk_up", "siptrunk_target_up", "siptrunk_registered", "siptrunk_engine_up")
+    wait_until(lambda: all(value == 1 for name, value in monitor.metrics().items() if name.startswith(well)), 90, "every trunk up")
+    return monitor
