@@ -214,8 +214,8 @@ class _Host:
             texts.append("no answer to its probes")
         if target["cooling_until"]:
             texts.append(f"passed over until {target['cooling_until']}: a call got no answer")
-        if target.get("held_until"):
-            texts.append(f"held back until {target['held_until']}: it was down a moment ago")
+        if target.get("held_until") and target["probe"] != "dead":
+            texts.append(f"held back until {target['held_until']} at least: it was down a moment ago")
         for text in texts:
             state = worst(state, self._say(grave, text, trunk["name"], place))
         if not missing and target["probe"] == "unknown":

@@ -103,12 +103,18 @@ TRIAL = trunk(trial_until="2026-11-25T06:15:00Z")
 WRONG = [
     (DEAD, "pbx acme 198.18.1.1:5060: no answer to its probes"),
     (COOLING, "pbx acme 198.18.1.1:5060: passed over until 2026-11-25T06:15:00Z: a call got no answer"),
-    (HELD, "pbx acme 198.18.1.1:5060: held back until 2026-11-25T06:15:00Z: it was down a moment ago"),
+    (HELD, "pbx acme 198.18.1.1:5060: held back until 2026-11-25T06:15:00Z at least: it was down a moment ago"),
     (LOST, "pbx acme: not registered: acme is rejected"),
     (trunk(registered=False), "pbx acme: not registered: the phone system does not have its registration"),
     (CLOSED, "pbx acme: closed after failed calls (until 2026-11-25T06:15:00Z)"),
     (TRIAL, "pbx acme: on trial, one call at a time (until 2026-11-25T06:15:00Z)"),
 ]
+
+
+def test_a_dead_target_is_not_called_held_besides():
+    held = {"targets": [{**DEAD["targets"][0], "held_until": "2026-11-25T06:15:00Z"}]}
+    report = judge(pbx=seen(DEAD | held, trunk("beta")))
+    assert lines(report["problems"]) == [WRONG[0][1]] and report["rows"][0]["marks"] == ["held"]
 
 
 @pytest.mark.parametrize(("wrong", "line"), WRONG)
@@ -303,7 +309,7 @@ def test_the_table():
         "BAD      pbx2  (unreachable)",
         "",
         f"warning: pbx1 gamma: drained since {AT} by alice: maintenance",
-        "2 hosts, 3 trunks, 4 targets: 3 problems, 1 warning",
+        "2 hosts, 3 trunks, 4 targets: 2 problems, 1 warning",
     ]
 
 
