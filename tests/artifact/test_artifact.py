@@ -58,7 +58,7 @@ def test_nothing_of_tests_labs_or_caches_is_inside(tarball):
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     assert [name for name in names if name.startswith(FORBIDDEN) or "/__pycache__" in name] == []
-    playbooks = [f"playbooks/{name}.yml" for name in ("site", "drain", "restore", "verify", "report", "tasks/control")]
+    playbooks = [f"playbooks/{name}.yml" for name in ("site", "drain", "restore", "verify", "report", "tasks/control", "tasks/somebody")]
     files = ("README.md", "LICENSE", "CHANGELOG.md", "site.yml", "playbooks/templates/report.html.j2")
     for needed in (*files, *playbooks, *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
         assert needed in names
