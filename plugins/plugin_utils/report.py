@@ -644,7 +644,8 @@ def around(group: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str,
         last = bisect.bisect_right(host["moments"], part["end"] + AROUND)
         for call in host["calls"][first:last]:
             if call["fate"] == "answered" and call["carrier"] and (call["route"] in part["routes"] or not part["routes"] and call["carrier"] == group["trunk"]):
-                sorts[(0 if call["at"] < part["start"] else 1 if call["at"] <= part["until"] else 2), call["carrier"]].append(call)
+                when = call["trouble"].get(group["trunk"], call["at"])  # a call begins a little before its first attempt
+                sorts[(0 if when < part["start"] else 1 if when <= part["until"] else 2), call["carrier"]].append(call)
     return [{"phase": ("before", "during", "after")[phase], "trunk": trunk, **quality(calls)} for (phase, trunk), calls in sorted(sorts.items())]
 
 

@@ -288,6 +288,12 @@ def test_quality_before_during_and_after():
     assert {row["tx_loss"] for row in rows} == {None}
 
 
+def test_the_first_call_of_an_outage_is_not_of_the_time_before_it():
+    calls = [rerouted("14:00:00.002", at="2026-11-25T14:00:00.001Z"), rerouted("14:00:10"), rerouted("14:00:20")]
+    rows = look(moved("14:00:01", "14:02:00"), calls)["incidents"][0]["quality"]
+    assert [(row["phase"], row["trunk"], row["calls"]) for row in rows] == [("during", "beta", 3)]
+
+
 def test_quality_of_a_trunk_that_works_now_and_then_is_of_the_time_of_its_trouble():
     calls = [*(rerouted(f"14:00:{second}") for second in ("00", "10", "40")), good("14:00:20"), good("14:01:30")]
     (outage,) = look(moved("14:00:01", "14:02:00"), calls)["incidents"]
