@@ -183,6 +183,14 @@ def test_several_hosts_that_saw_the_same_are_one_incident():
     assert said(found)[0].endswith("15 calls rerouted, 0 lost.") and len(found["incidents"]) == 1
 
 
+def test_hosts_that_saw_the_same_trunk_fail_at_other_times_had_incidents_of_their_own():
+    def three(minute):
+        return [rerouted(f"14:{minute}:{second}") for second in (10, 20, 30)]
+
+    found = analyse(WINDOW, [host("a", moved("14:03:13", "14:04:00"), three("03")), host("b", moved("14:06:13", "14:07:00"), three("06"))])
+    assert [(group["hosts"], group["rerouted"]) for group in found["incidents"]] == [(["a"], 3), (["b"], 3)]
+
+
 def test_a_host_without_a_monitor_tells_failovers_by_its_calls():
     found = look(None, [good("14:00:00"), rerouted("14:03:12"), rerouted("14:03:20"), passed("14:03:30", "cooling"), good("14:04:00")])
     (row,) = found["failovers"]
@@ -286,6 +294,13 @@ def test_quality_before_during_and_after():
         ("after", "acme", 1, 1, 0.0, 2, 30),
     ]
     assert {row["tx_loss"] for row in rows} == {None}
+
+
+def test_quality_is_compared_with_the_hour_around():
+    calls = [good("12:58:00"), good("13:10:00"), *(rerouted(f"14:00:{second}") for second in (10, 20, 30)), good("14:01:30"), good("15:01:00"), good("15:03:00")]
+    window = {"from": "2026-11-25T12:00:00.000Z", "to": "2026-11-25T16:00:00.000Z"}
+    rows = analyse(window, [host("pbx", moved("14:00:11", "14:02:00"), calls)])["incidents"][0]["quality"]
+    assert [(row["phase"], row["calls"]) for row in rows] == [("before", 1), ("during", 3), ("after", 2)]
 
 
 def test_the_first_call_of_an_outage_is_not_of_the_time_before_it():
