@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan, rendering
@@ -105,3 +105,10 @@ def renderer(engine, case):
         return {template.stem: rendering.render(template, compiled, values)}
 
     return render
+
+
+def rendered(role, name):
+    """A template that needs no more than the role's own variables, as Ansible renders it."""
+    loader = DataLoader()
+    template = trust_as_template(f"{{{{ lookup('ansible.builtin.template', '{ROLES / role / 'templates' / name}.j2') }}}}")
+    return Templar(loader=loader, variables=_role(role, loader)).template(template)

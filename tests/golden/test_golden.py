@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from rendering import HOST, SPEC, TEMPLATES, collection_plugins, renderer
+from rendering import HOST, SPEC, TEMPLATES, collection_plugins, rendered, renderer
 
 from ansible_collections.siptrunk.failover.plugins.filter import asterisk_value, freeswitch_value
 
@@ -59,6 +59,16 @@ def test_nothing_stands_in_a_case_but_what_is_rendered(folder):
         expected |= {f"{engine}/{name}" for template in TEMPLATES if template.parents[1].name == engine for name in render(template)}
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == expected
     assert engines == set(HOST)
+
+
+def test_rules_of_alerts(update_golden):
+    """As the defaults of the role make them; tests/alerts/ tries them with promtool."""
+    text = rendered("alerting", "rules.yml")
+    golden = HERE.parent / "alerts/rules.yml"
+    if update_golden:
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8"), "tests/alerts/rules.yml differs; if that is meant, run pytest tests/golden --update-golden"
+    assert HEADER in text.splitlines()[0] and text.endswith("\n")
 
 
 def used(item, path=""):
