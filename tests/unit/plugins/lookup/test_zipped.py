@@ -34,7 +34,7 @@ def test_python_finds_all_in_it_and_nothing_else(tmp_path):
     """But for the library of the metrics, which comes from the distribution."""
     path = packed(tmp_path / "monitor.pyz")
     modules = [name[:-3].replace("/", ".") for name in zipfile.ZipFile(path).namelist() if not name.endswith(("__init__.py", "__main__.py"))]
-    stub = "import sys, types; p = types.ModuleType('prometheus_client'); p.CollectorRegistry = p.start_http_server = None; p.__path__ = []; " \
+    stub = "import sys, types; p = types.ModuleType('prometheus_client'); p.CollectorRegistry = p.MetricsHandler = None; p.__path__ = []; " \
         "c = types.ModuleType('prometheus_client.core'); c.CounterMetricFamily = c.GaugeMetricFamily = None; " \
         "sys.modules.update({'prometheus_client': p, 'prometheus_client.core': c}); import importlib; " \
         f"sys.path = [{str(path)!r}] + [entry for entry in sys.path if 'ansible' not in entry]; [importlib.import_module(name) for name in {modules!r}]"
