@@ -19,7 +19,7 @@ pytest.importorskip("prometheus_client")  # lab/requirements.txt
 from conftest import REPO
 from monitored import ACME1, ROUTES, TRUNKS, answer, attempt, found
 from prometheus_client.parser import text_string_to_metric_families
-from siptrunk_monitor import metrics, plan, service, state
+from siptrunk_monitor import metrics, plan, service, state, watch
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import session
 
@@ -136,6 +136,32 @@ def test_marks_are_set_again_in_a_new_session_and_after_a_restart(run):
     assert Engine.marked[0].keys() == {("held", "198.18.1.21_5060_udp")}
 
 
+def test_marks_are_renewed_before_they_run_out(run, monkeypatch):
+    assert 2 * service.RENEW < watch.MARK_SECONDS
+    monkeypatch.setattr(service, "RENEW", 0.05)
+    run([("probe", "acme.1", "dead"), *[None] * 50])
+    assert len([until for until in Engine.marked if ("held", "198.18.1.21_5060_udp") in until]) > 2
+
+
+def test_systemd_hears_of_the_start_and_that_it_is_not_hung(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "TICK", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        run([None] * 50)
+        systemd.setblocking(False)
+        assert [systemd.recv(100) for dummy in range(4)] == [b"READY=1"] + [b"WATCHDOG=1"] * 3
+
+
+def test_an_event_that_says_too_little_makes_it_look(run, monkeypatch):
+    looks = []
+    monkeypatch.setattr(Engine, "look", lambda self: looks.append(1) or found())
+    run([None] * 50, interval=3600)
+    assert len(looks) == 1
+    run([("look",), ("look",), *[None] * 50], interval=3600)
+    assert len(looks) == 3
+
+
 def test_the_metrics_are_there(run):
     texts = []
     url = "http://127.0.0.1:%d/metrics" % run.port
@@ -201,14 +227,16 @@ def test_what_the_log_knows_of_a_process_that_was_killed_is_not_missed(run, tmp_
     assert "missed" not in kinds(lines)
 
 
-def test_another_plan_is_noticed_and_a_broken_one_is_not_followed(run, tmp_path):
+def test_another_plan_is_noticed_and_a_broken_one_is_not_followed(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(service, "TICK", 0.05)
     path = tmp_path / "plan.json"
 
     def change():
         path.write_text(json.dumps({"trunks": TRUNKS[1:], "routes": [{"name": "new", "trunks": [[{"name": "beta"}]]}]}))
 
-    run([change, *[None] * 150, lambda: path.write_text("{"), *[None] * 150])
+    run([change, *[None] * 20, lambda: path.write_text("{"), *[None] * 50])
     assert [told for told in Engine.marked if isinstance(told, tuple)] == [("plan", ["beta"])]
+    assert capsys.readouterr().err.count("the plan of before stays in force") == 1
 
 
 def test_a_disk_that_is_full_stops_nothing(run, monkeypatch):
@@ -221,11 +249,12 @@ def test_a_disk_that_is_full_stops_nothing(run, monkeypatch):
     assert {("held", "198.18.1.21_5060_udp")} in [set(until) for until in Engine.marked]
 
 
-def test_a_look_that_the_engine_refuses_ends_no_session(run, monkeypatch):
-    def refuse(self):
+def test_what_the_engine_refuses_ends_no_session(run, monkeypatch):
+    def refuse(*dummy):
         raise session.ActionError("no such module")
 
     monkeypatch.setattr(Engine, "look", refuse)
+    monkeypatch.setattr(Engine, "mark", refuse)
     lines = run([("attempt", attempt("acme", ACME1, "503", "next_target"))])
     assert kinds(lines) == ["started", "attempt"]
 
