@@ -43,7 +43,7 @@ def test_calls_go_on_and_its_marks_run_out(systems, fate):
         attempts, mark = sum(len(record["attempts"]) for record in records), monitor.mark()
         if fate == "killed":
             lab.service("siptrunk-monitor", "start", engine.host)
-            assert monitor.wait_for(mark, 15, "missed")["attempts"] == attempts == monitor.metrics()[MISSED]
+            assert monitor.wait_for(mark, 30, "missed")["attempts"] == attempts == monitor.metrics()[MISSED]
             # it stayed up while nobody looked, and the monitor does not know for how long
             assert monitor.metrics()[f'siptrunk_target_held{{target="{lab.addresses["beta1"]}:5060",trunk="beta"}}'] == 1
         else:

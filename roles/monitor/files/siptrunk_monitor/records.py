@@ -12,8 +12,9 @@ from collections import OrderedDict, deque
 CHUNK = 1 << 20
 LONGEST_LINE = 1 << 20
 MOST_CALLS = 50000
-# The event of an attempt and the record of its call take different ways, and the record may be the faster.
-GRACE = 3.0
+# The event of an attempt and the record of its call take different ways, and the record may be the faster: by seconds, when the engine has
+# thousands of events to send.
+GRACE = 10.0
 
 
 class Follower:

@@ -178,7 +178,6 @@ class Service:
                 self._adopt()
                 self._reconnect()
             except (OSError, ValueError) as exc:
-                self._plan = plan.identity(self._settings["plan"])
                 complain("the plan of before stays in force: %s" % exc)
         now = time.time()
         for line in self._records.lines():

@@ -19,7 +19,7 @@ pytest.importorskip("prometheus_client")  # lab/requirements.txt
 from conftest import REPO
 from monitored import ACME1, ROUTES, TRUNKS, answer, attempt, found
 from prometheus_client.parser import text_string_to_metric_families
-from siptrunk_monitor import metrics, plan, service, state, watch
+from siptrunk_monitor import metrics, plan, records, service, state, watch
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import session
 
@@ -79,6 +79,8 @@ def run(tmp_path, monkeypatch, settings):
     }
     monkeypatch.setattr(service, "ENGINES", {"asterisk": Engine})
     monkeypatch.setattr(service, "BACKOFF", 0.01)
+    monkeypatch.setattr(service, "TICK", 0.05)
+    monkeypatch.setattr(records, "GRACE", 0.2)
     monkeypatch.setattr(service.signal, "signal", lambda *dummy: None)
     monkeypatch.setattr(service.drift.Lookout, "start", lambda self: None)
     Engine.marked = []
@@ -144,7 +146,6 @@ def test_marks_are_renewed_before_they_run_out(run, monkeypatch):
 
 
 def test_systemd_hears_of_the_start_and_that_it_is_not_hung(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(service, "TICK", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
@@ -214,7 +215,7 @@ def test_what_happened_while_nobody_listened_is_counted(run, tmp_path):
     (tmp_path / "cdr.jsonl").write_text(record)
     saved = json.loads((tmp_path / "state.json").read_text())
     assert saved["records"] == [0, 0] and saved["tally"]["heard"] == {"c1": 1}
-    lines = run([None] * 500)
+    lines = run([None] * 60)
     assert [(line["attempts"], line["from"], line["to"]) for line in lines if line["event"] == "missed"] == [(1, "t1", "t2")]
 
 
@@ -223,12 +224,11 @@ def test_what_the_log_knows_of_a_process_that_was_killed_is_not_missed(run, tmp_
     with (tmp_path / "events.jsonl").open("a") as stream:
         stream.write('{"at":"2999-01-01T00:00:00.000Z","event":"attempt","call":"c1"}\n')
     (tmp_path / "cdr.jsonl").write_text(json.dumps({"call": "c1", "attempts": [{"at": "t1"}]}) + "\n")
-    lines = run([None] * 500)
+    lines = run([None] * 60)
     assert "missed" not in kinds(lines)
 
 
-def test_another_plan_is_noticed_and_a_broken_one_is_not_followed(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(service, "TICK", 0.05)
+def test_another_plan_is_noticed_and_a_broken_one_is_not_followed(run, tmp_path, capsys):
     path = tmp_path / "plan.json"
 
     def change():
@@ -268,10 +268,18 @@ def test_a_plan_without_sound_routes_is_refused(tmp_path, routes):
         plan.read(str(path))
 
 
-def test_the_state_is_whole_or_none(tmp_path):
+def test_the_state_is_whole_or_none(tmp_path, monkeypatch):
     path = str(tmp_path / "state.json")
     assert state.load(path) == {}
     state.save(path, {"a": 1})
+    assert state.load(path) == {"a": 1}
+
+    def full(*dummy):
+        raise OSError(28, "full")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="full"):
+        disk.setattr(state.os, "fdopen", full)
+        state.save(path, {"a": 2})
     assert state.load(path) == {"a": 1}
     for spoiled in ("", "[", "[]", "null"):
         (tmp_path / "state.json").write_text(spoiled)

@@ -226,5 +226,5 @@ def test_missed_attempts_are_named(settings):
     watch, log = watched(settings)
     watch.attempt(attempt("acme", ACME1, "503", "next_target"), 1)
     watch.tally.record(json.dumps({"call": "c1", "attempts": [{"at": "t1"}, {"at": "t2"}]}), 1)
-    watch.tick(10)
+    watch.tick(12)
     assert log.of("missed") == [{"attempts": 1, "from": "t1", "to": "t2"}] and watch.missed == 1
