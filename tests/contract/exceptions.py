@@ -28,8 +28,12 @@ DELAYS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     },
 }
 
-# What of a call's quality an engine tells, where it is not all. FreeSWITCH keeps neither its jitter by RFC 3550 nor what the carrier reports.
-QUALITY = {"freeswitch": ["rx_packets", "rx_lost", "tx_packets"]}
+# What of a call's quality an engine tells, where it is not all. FreeSWITCH keeps neither its jitter by RFC 3550 nor what the carrier reports;
+# Asterisk 16 divides the jitter that the carrier reports until nothing is left.
+QUALITY = {
+    "freeswitch": ["rx_packets", "rx_lost", "tx_packets"],
+    "asterisk-16": ["rx_packets", "rx_lost", "rx_jitter_ms", "tx_packets", "tx_lost", "rtt_ms"],
+}
 
 # What somebody hears who calls from an address of nobody's.
 STRANGER = {"asterisk": 401, "asterisk-16": 401, "freeswitch": 403}

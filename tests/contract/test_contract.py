@@ -308,8 +308,8 @@ def test_the_record_tells_how_the_call_sounded(healthy, lab: Lab, engine, engine
     told = [name for name, value in quality.items() if value is not None]
     assert told == QUALITY.get(engine_name, list(quality)), quality
     if "rtt_ms" in told:
-        assert 3 < quality["rx_jitter_ms"] < 50 and quality["tx_jitter_ms"] == pytest.approx(2) and 49 < quality["rtt_ms"] < 1000, quality
-        assert quality["tx_lost"] == 7, quality
+        assert 3 < quality["rx_jitter_ms"] < 50 and quality["tx_jitter_ms"] in (None, pytest.approx(2)), quality
+        assert quality["tx_lost"] == 7 and 49 < quality["rtt_ms"] < 1000, quality
     assert 0 <= record["pdd_ms"] <= seen.pdd * 1000 + 30, "from the hunt's start"
 
 

@@ -175,14 +175,20 @@ local function leg_report(attempt)
     return {rang = rang, heard = 0, answered = 0}
 end
 
--- When something could first be heard of an attempt, in ms: what the caller's channel tells, unless it was answered before; else the leg.
-local function heard_of(attempt, ended, connected)
+-- When the caller's channel first heard something, in ms, or nil.
+local function first_heard()
     local first
-    for _, variable in ipairs(connected and {} or {"progress_time", "progress_media_time", "answered_time"}) do
+    for _, variable in ipairs({"progress_time", "progress_media_time", "answered_time"}) do
         local moment = since(variable)
         if moment > 0 and (not first or moment < first) then first = moment end
     end
-    first = first or ended.heard
+    return first
+end
+
+-- When something could first be heard of an attempt, in ms: what the caller's channel tells, unless it heard something before; else the leg.
+local heard_before = first_heard()
+local function heard_of(attempt, ended)
+    local first = not heard_before and first_heard() or ended.heard
     return first > 0 and math.max(attempt.began, first) or nil
 end
 
@@ -245,7 +251,7 @@ local function ask_target(trunk, target, on_trial)
     local over, answered = now(), connected and 0 or since("answered_time")
     local ms, ended = over - attempt.began, leg_report(attempt)
     if answered == 0 then answered = ended.answered end
-    local heard = not post_dial_delay and heard_of(attempt, ended, connected)
+    local heard = not post_dial_delay and heard_of(attempt, ended)
     post_dial_delay = heard and string.format("%d", heard - began) or post_dial_delay
     if answered > 0 then
         result, talked, quality = "answered", math.floor((over - answered) / 1000), sound(ended)
