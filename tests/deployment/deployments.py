@@ -68,6 +68,7 @@ class Host:
     watched: dict[str, str] = {}  # moment at which a run is killed: a condition of the shell; NOW is the live release
     programs = PROGRAMS
     secret_file = tools = everything = ""  # tools: what the scripts of CASES begin with; everything: a script that shows all there is
+    kept = ()  # files with passwords outside the release
     waits: list[str] = []  # what says that the model `silence` waits for a restart
     shown: list[str] = []  # parts of the difference from `usual` to `other`
     kills = 10  # moments of a run at which it is killed
@@ -163,6 +164,10 @@ class Host:
 
     def since(self, moment):
         return self.shell(f"journalctl --since @{moment} --no-pager -o cat") + self.logged()
+
+    def secrets(self):
+        """All passwords that the role generates."""
+        return [self.secret(), *(self.shell(f"cat {path}").strip() for path in self.kept)]
 
     def secret(self):
         return self.shell(f"cat {self.config}/siptrunk/{self.secret_file}")
@@ -408,7 +413,7 @@ def test_secrets_are_in_no_output_list_of_processes_or_log(host):
     assert succeeded, said
     for shown in host.shown:
         assert shown in said, "the difference is shown"
-    for secret in (*SECRETS, SECRETS[0].replace('"', "&#34;"), host.secret()):
+    for secret in (*SECRETS, SECRETS[0].replace('"', "&#34;"), *host.secrets()):
         assert secret not in said
         assert secret not in "".join(seen)
         assert secret not in host.since(began)

@@ -24,6 +24,7 @@ class OnAsterisk(Host):
     name, host, module, service, group = "Asterisk", "pbx", "asterisk_deploy", "asterisk", "asterisk"
     inventory = ("inventories/lab",)
     config, secret_file = "/etc/asterisk", "ami.secret"
+    kept = ("/etc/asterisk/siptrunk-monitor.secret",)
     log = "/var/log/asterisk/messages.log"
     included = ("pjsip.conf", "extensions.conf", "manager.conf")
     everything = "for what in 'pjsip show contacts' 'pjsip show registrations' 'dialplan show'; do asterisk -rx \"$what\"; done"

@@ -38,8 +38,9 @@ def test_own_files_are_not_for_everybody(host, name):
     assert (file.user, file.group, file.mode) == ("root", "asterisk", 0o640)
 
 
-def test_the_generated_password_is_for_root_alone(host):
-    file = host.file("/etc/asterisk/siptrunk/ami.secret")
+@pytest.mark.parametrize("path", ["siptrunk/ami.secret", "siptrunk-monitor.secret"])
+def test_the_generated_password_is_for_root_alone(host, path):
+    file = host.file(f"/etc/asterisk/{path}")
     assert (file.user, file.mode) == ("root", 0o600)
     assert len(file.content_string) == 32
 
@@ -63,6 +64,13 @@ def test_secrets_are_in_no_log_and_no_world_readable_file(host):
 def test_the_dialplan_computes_without_a_complaint(host):
     """In the calls of the contract, which come before."""
     assert host.run("grep -hE 'ast_expr2|func_[a-z]+[.]c|pbx_(functions|variables)[.]c' /var/log/asterisk/messages.log | grep -v 'already registered'").stdout == ""
+
+
+@pytest.mark.parametrize(("user", "read", "write"), [("siptrunk", "<none>", "system,reporting"), ("siptrunk-monitor", "system,user,reporting", "call,reporting")])
+def test_a_manager_user_may_do_what_it_needs(host, user, read, write):
+    said = host.check_output(f"asterisk -rx 'manager show user {user}'")
+    assert re.search(r"read perm: (\S+)", said)[1] == read
+    assert re.search(r"write perm: (\S+)", said)[1] == write
 
 
 def test_a_fresh_start_has_nothing_to_say_about_the_plan(host):
