@@ -275,6 +275,20 @@ def paired(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def settled(failovers: list[dict[str, Any]], calls: list[dict[str, Any]], ends: int) -> list[dict[str, Any]]:
+    """The same; one without a return, as of a monitor that forgot it, was over with the first call by the trunk after the last one by another."""
+    for one in failovers:
+        one["until"] = min((other["at"] for other in failovers if other["route"] == one["route"] and other["at"] > one["at"]), default=ends)
+        if one["back"] is not None:
+            continue
+        carried = [call for call in calls if call["route"] == one["route"] and call["carrier"] and one["at"] < call["at"] < one["until"]]
+        while one["until"] < ends and carried and carried[-1]["carrier"] != one["from"]:
+            carried.pop()  # began before the next failover was told, and made it
+        for call in carried:
+            one["back"] = None if call["carrier"] != one["from"] else one["back"] or call["at"]
+    return failovers
+
+
 def derived(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Failovers of a host without a monitor, by its calls: the first that a backup carried in the place of a trunk, until that one carries again."""
     found: list[dict[str, Any]] = []
@@ -351,8 +365,8 @@ def merge(signs: list[tuple[int, int | None]], ends: int) -> list[tuple[int, int
 def without_return(one: dict[str, Any], spans: list[dict[str, Any]], troubled: list[dict[str, Any]], window: dict[str, int]) -> int | None:
     """When the trouble of a failover ended after which no call has gone through the trunk yet, so that nobody told of a return; None while it lasts."""
     trunk = one["from"]
-    ends = [span["end"] for span in spans if span["trunk"] == trunk and (span["end"] is None or span["end"] >= one["at"])]
-    last = max([one["at"], *(call["trouble"][trunk] for call in troubled)])
+    ends = [span["end"] for span in spans if span["trunk"] == trunk and span["start"] < one["until"] and (span["end"] is None or span["end"] >= one["at"])]
+    last = max([one["at"], *(call["trouble"][trunk] for call in troubled if call["trouble"][trunk] < one["until"])])
     if None in ends or (not ends and last > window["to"] - JOIN):
         return None
     return max([last, *ends])
@@ -771,7 +785,7 @@ def analyse(window: dict[str, str], gathered: list[dict[str, Any]]) -> dict[str,
         host["calls"] = sorted((enrich(call) for call in host["calls"]), key=lambda call: call["at"])
         host["moments"] = [call["at"] for call in host["calls"]]
         host["spans"] = intervals(host["events"], limits["from"])
-        host["failovers"] = paired(host["events"]) if host["monitor"] else derived(host["calls"])
+        host["failovers"] = settled(paired(host["events"]) if host["monitor"] else derived(host["calls"]), host["calls"], limits["to"])
         of_host, alone = outages(host, limits)
         found += of_host + planned(host, limits)
         stray += alone

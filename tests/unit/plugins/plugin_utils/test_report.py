@@ -115,6 +115,17 @@ def test_an_outage_that_goes_on():
         assert found["incidents"][0]["lasts"] is True
 
 
+def test_a_return_that_the_monitor_forgot_is_seen_by_the_calls():
+    def three(minute):
+        return [rerouted(f"14:{minute}:{second}") for second in (10, 20, 30)]
+
+    calls = [*three("03"), good("14:03:25"), good("14:10:00"), good("14:20:00"), *three("30"), good("14:40:00")]
+    found = look(moved("14:03:11") + [event("14:05:00", "started")] + moved("14:30:11", "14:40:00"), calls)
+    first, second = said(found)
+    assert "; back on acme at 14:10:00, 6 min 50 s later; 3 calls rerouted, 0 lost." in first
+    assert "acme failed on pbx at 14:30:10 UTC" in second and "; back on acme at 14:40:00, 9 min 50 s later; 3 calls rerouted, 0 lost." in second
+
+
 def test_a_trunk_that_no_call_has_asked_since_does_not_pass_for_broken():
     alive = [
         event("14:00:05", "probe", trunk="acme", target=TARGETS["acme"], state="dead", was="alive"),
