@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 from engines import Asterisk, FreeSwitch
 from harness import CallResult, Lab, wait_until
 from rich.console import Console
 from rich.table import Table
+from watch import Watch
 
 REPO = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("SIPTRUNK_CACHE", REPO / ".cache"))
@@ -62,10 +64,11 @@ def main() -> int:
     if not NO_FREESWITCH.exists():
         systems.append(PhoneSystem(FreeSwitch, 5070))
     lab = systems[0].lab
+    watch = Watch(lab.container("watch"))
     LOG.write_text("", encoding="utf-8")
     names = " and ".join(system.name for system in systems)
     console.print(f"\n[bold]{names} with two carriers.[/] acme is the primary (two servers, found by DNS SRV), beta the backup.\n")
-    step(f"containers: {names}, carriers, name server, phone", lambda: playbook("lab/create.yml", systems))
+    step(f"containers: {names}, carriers, name server, phone, and one that watches", lambda: playbook("lab/create.yml", systems))
     lab.thaw(*PRIMARY)
     step("carriers, DNS zones, the operator's own files", lambda: playbook("lab/provision.yml", systems))
     step("[bold]ansible-playbook site.yml[/]", lambda: playbook("site.yml", systems))
@@ -73,6 +76,7 @@ def main() -> int:
     step("the probes find every carrier alive", lambda: wait_until(lambda: all(s.well() for s in systems), 60, "every target alive"))
 
     try:
+        began = time.time()
         calls(systems, "before", 2)
         step("[bold red]power cut at acme[/]: both its servers stop", lambda: lab.freeze(*PRIMARY))
         calls(systems, "outage", 4)
@@ -83,11 +87,15 @@ def main() -> int:
         "it has cooled down (cool_down: 30 s after it was silent)",
         lambda: wait_until(lambda: not any(s.engine.cooling() for s in systems), 60, "acme cooled down"),
     )
+    took += step("the monitor trusts it again", lambda: wait_until(lambda: watch.ask("siptrunk_up == 0") == [], 60, "acme trusted again", 1))
     calls(systems, "after", 2)
+    step("the message that it is in use again", lambda: wait_until(lambda: back_again(watch, began) == len(systems), 60, "the last message", 1))
 
     for system in systems:
         console.print()
         console.print(system.table)
+    console.print()
+    console.print(messages(watch, began))
     lost = sum(system.lost for system in systems)
     verdict = "[bold green]No call was lost.[/]" if not lost else f"[bold red]{lost} calls were lost.[/]"
     console.print(f"\n{verdict} The first call of the outage waited for silence; after that nobody noticed.")
@@ -104,6 +112,22 @@ def main() -> int:
     return 1 if lost else 0
 
 
+def back_again(watch: Watch, since: float) -> int:
+    """How many phone systems told that they use their primary again."""
+    return len({line["labels"]["instance"] for line in watch.told(since) if line["alert"] == "SiptrunkReturn"})
+
+
+def messages(watch: Watch, since: float) -> Table:
+    """What Alertmanager sent since then to whom it should tell."""
+    table = Table(title="Who is on call was told", title_style="bold", header_style="bold")
+    for name in ("at", "alert", "what it says"):
+        table.add_column(name)
+    for line in watch.told(since):
+        if line["status"] == "firing":
+            table.add_row(datetime.fromtimestamp(line["at"]).strftime("%H:%M:%S"), line["alert"], line["annotations"]["summary"])
+    return table
+
+
 HINTS = {
     "Asterisk": (
         ("lab/run podman exec siptrunk-lab-pbx asterisk -rx 'pjsip show contacts'", "what the probes of Asterisk see"),
@@ -114,6 +138,7 @@ HINTS = {
         (f"lab/run podman exec siptrunk-lab-fs tail -n 3 {FreeSwitch.records_file}", "the record of its last calls"),
     ),
     "everywhere": (
+        ("lab/run podman exec siptrunk-lab-watch amtool --alertmanager.url=http://127.0.0.1:9093 alert", "what is wrong now"),
         ("lab/run podman pause siptrunk-lab-acme1", "break one server; then run make lab again"),
         ("lab/run ansible-playbook {inventories} site.yml --check --diff", "change the model first: inventories/lab/group_vars/siptrunk_pbx.yml"),
         ("make lab-down", "remove every trace"),
@@ -133,7 +158,7 @@ def step(what: str, action) -> float:
 
 def inventories(systems: Iterable[PhoneSystem]) -> list[str]:
     """Options of ansible-playbook."""
-    return ["-i", "inventories/lab", *(["-i", "inventories/lab-freeswitch"] if any(s.name == FreeSwitch.name for s in systems) else [])]
+    return ["-i", "inventories/lab", "-i", "inventories/lab-watch", *(["-i", "inventories/lab-freeswitch"] if any(s.name == FreeSwitch.name for s in systems) else [])]
 
 
 def playbook(path: str, systems: Iterable[PhoneSystem]) -> None:

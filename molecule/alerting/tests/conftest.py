@@ -10,32 +10,25 @@ from datetime import datetime
 import pytest
 from engines import Asterisk
 from harness import Lab, podman, wait_until
+from watch import Watch
 
 EVENTS = "/var/log/siptrunk/events.jsonl"
-TOLD = "/var/lib/receiver/notifications.jsonl"
 
 
-class Watch:
+class Outage(Watch):
     """A lab's PBX, and the host that watches it."""
 
     def __init__(self):
         self.lab = Lab()
+        super().__init__(self.lab.container("watch"))
         self.engine = Asterisk(self.lab.container("pbx"))
-        self.container = self.lab.container("watch")
 
     def shell(self, script, host="watch", check=True):
         return podman(self.lab.container(host), ["sh", "-c", script], check=check)
 
-    def told(self):
-        """All messages so far: {at, status, alert, labels, annotations, ...}."""
-        lines = [json.loads(line) for line in self.shell(f"cat {TOLD} 2>/dev/null || true").splitlines()]
-        for line in lines:
-            assert len(line["alerts"]) == 1, "every alert is a message of its own"
-        return [{**line["alerts"][0], "at": line["at"], "alert": line["alerts"][0]["labels"]["alertname"]} for line in lines]
-
     def firing(self, since, alert=None):
         """The messages since then that something began."""
-        return [line for line in self.told() if line["at"] >= since and line["status"] == "firing" and alert in (None, line["alert"])]
+        return [line for line in self.told(since) if line["status"] == "firing" and alert in (None, line["alert"])]
 
     def events(self, since, event):
         """The monitor's own log, {at, ...}, moments as seconds of the epoch."""
@@ -55,7 +48,7 @@ class Watch:
 
 @pytest.fixture(scope="session")
 def watch():
-    return Watch()
+    return Outage()
 
 
 @pytest.fixture
