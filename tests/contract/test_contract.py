@@ -173,7 +173,7 @@ def test_a_channel_that_dials_out_twice_starts_afresh(healthy, lab: Lab, engine)
 def test_a_caller_who_was_answered_before_fails_over_like_any_other(healthy, lab: Lab, engine):
     """By a menu or a queue: that the caller's channel is answered says nothing about the carrier, nor when."""
     lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
-    lab.carriers["acme1"].tell(invite={"do": "trying_then_answer", "after": 1, "ring": 1.5})
+    lab.carriers["acme1"].tell(invite={"do": "trying_then_answer", "after": 1, "ring": 2.5})
     known, began = len(engine.records()), time.time()
     assert lab.caller.call("6", hold=8).code == 200
     wait_until(lambda: len(engine.records()) > known, 10, "the record")
@@ -255,6 +255,13 @@ def test_a_trunk_on_trial_takes_one_call_at_a_time(healthy, lab: Lab, engine):
         wait_until(lambda known=known: len(engine.records()) == known + 12, 10, "a record of each call")
         over = [[(p["trunk"], p["why"]) for p in record["passed_over"]] for record in engine.records()[known:]]
         assert sorted(over) == [[]] + [[("beta", "trial")]] * 11
+
+
+def test_a_trial_that_nobody_renews_ends(healthy, lab: Lab, engine):
+    engine.mark("trial", "beta", -1)
+    began = time.time()
+    assert lab.caller.load(INTL, 4, rate=1000, hold=2).codes == {200: 4}
+    assert len(lab.carriers["beta1"].invites(began)) == 4
 
 
 def test_a_trial_that_failed_is_over(healthy, lab: Lab, engine):
