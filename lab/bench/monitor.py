@@ -4,7 +4,7 @@
 """lab/bench/monitor.py [ENGINE [RATE [SECONDS [ATTEMPTS]]]]: what the monitor costs, beside the engine (asterisk) of the lab that stands.
 
 The engine itself sends the events of RATE attempts per second (200) for SECONDS (60), each of the size that its dialplan's have, and then
-ATTEMPTS (100000) as fast as it can, through its real control port; the monitor logs and counts each, and finds it in the call records, to which
+ATTEMPTS (100000) as fast as the monitor takes them, through its real control port; the monitor logs and counts each, and finds it in the call records, to which
 they are added too: for a lab that has no further use. Printed: the share of a core, and the memory as it goes. The exit status is 1 if an attempt is not
 counted, or missed, the memory grows by more than 8 MiB in the second half, or 200 per second take 10 % of a core.
 """
@@ -98,14 +98,16 @@ while time.monotonic() - began < seconds:
 share = (cpu() - used) / (time.monotonic() - began)
 print("  %d attempts per second for %d s: %.1f %% of a core, %.1f MiB" % (rate, seconds, share * 100, memory()), flush=True)
 rss, began = [memory()], time.monotonic()
-for number in range(10):
-    send(sent, attempts // 10)
-    sent += attempts // 10
-    deadline = time.monotonic() + 120
+for number in range(100):
+    # what waits must fit into the queues of the engine and of the monitor, which drop the rest
+    deadline = time.monotonic() + 60
     while counted() < before + sent - 2000 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    rss.append(memory())
-    print("  %d attempts: %.1f MiB" % (sent, rss[-1]), flush=True)
+        time.sleep(0.02)
+    send(sent, attempts // 100)
+    sent += attempts // 100
+    if number % 10 == 9:
+        rss.append(memory())
+        print("  %d attempts: %.1f MiB" % (sent, rss[-1]), flush=True)
 deadline = time.monotonic() + 30
 while counted() < before + sent and time.monotonic() < deadline:
     time.sleep(0.2)
