@@ -81,7 +81,7 @@ def send(first, count):
             data = data[sock.send(data):]
         except BlockingIOError:
             time.sleep(0.002)
-    records.write("".join(record(number) for number in range(first + first % 2, first + count, 2)))
+    records.write("".join(record(number) for number in range(first, first + count, 2)))
     records.flush()
 
 sock = socket.create_connection(("127.0.0.1", settings["port"]))
@@ -91,7 +91,7 @@ time.sleep(1)
 before, missed, sent = counted(), counted("siptrunk_monitor_missed"), 0
 began, used = time.monotonic(), cpu()
 while time.monotonic() - began < seconds:
-    due = int((time.monotonic() - began) * rate)
+    due = int((time.monotonic() - began) * rate) // 2 * 2  # whole calls
     send(sent, due - sent)
     sent = due
     time.sleep(0.05)
