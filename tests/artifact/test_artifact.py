@@ -22,12 +22,12 @@ PLUGINS = {
         *("log_window", "options_ping", "registration_info", "srv_info", "trunk_info", "trunk_state"),
     ],
     "filter": [
-        *("asterisk_draws", "asterisk_value", "asterisk_verdicts"),
+        *("alertmanager_config", "asterisk_draws", "asterisk_value", "asterisk_verdicts"),
         *("dns_questions", "freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value"),
-        *("health", "health_table", "report_page", "report_window", "trunk_secrets"),
+        *("health", "health_table", "monitor_targets", "report_page", "report_window", "trunk_secrets", "without_secrets"),
     ],
     "lookup": ["rendered", "zipped"],
-    "role": ["asterisk", "freeswitch", "monitor", "plan"],
+    "role": ["alerting", "asterisk", "freeswitch", "monitor", "plan"],
 }
 
 
