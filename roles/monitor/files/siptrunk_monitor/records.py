@@ -21,6 +21,7 @@ class Follower:
     """The lines that are appended to a file, through rotations. ``position``: [inode, offset] to go on from; None for the end."""
 
     def __init__(self, path, position=None):
+        self.trouble = None  # why the file could not be read
         self._path = path
         self._file = None
         self._inode = None
@@ -42,8 +43,10 @@ class Follower:
             if not found and self._is_replaced():
                 self._file.close()
                 self._file, self._wanted = None, [0, 0]
+            self.trouble = None
             return found
-        except OSError:
+        except OSError as exc:
+            self.trouble = str(exc)
             return []
 
     def _open(self):

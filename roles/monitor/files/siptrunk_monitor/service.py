@@ -179,9 +179,11 @@ class Service:
                 self._reconnect()
             except (OSError, ValueError) as exc:
                 complain("the plan of before stays in force: %s" % exc)
-        now = time.time()
+        now, trouble = time.time(), self._records.trouble
         for line in self._records.lines():
             self._watch.tally.record(line, now)
+        if self._records.trouble not in (None, trouble):
+            complain("what is missed is not noticed, as the call records cannot be read: %s" % self._records.trouble)
         self._watch.tick(now)
         notify("WATCHDOG=1")
 

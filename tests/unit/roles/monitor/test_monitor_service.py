@@ -219,6 +219,12 @@ def test_what_happened_while_nobody_listened_is_counted(run, tmp_path):
     assert [(line["attempts"], line["from"], line["to"]) for line in lines if line["event"] == "missed"] == [(1, "t1", "t2")]
 
 
+def test_call_records_that_cannot_be_read_are_complained_of_once(run, tmp_path, capsys):
+    (tmp_path / "cdr.jsonl").mkdir()
+    run([None] * 30)
+    assert capsys.readouterr().err.count("the call records cannot be read: [Errno 21]") == 1
+
+
 def test_what_the_log_knows_of_a_process_that_was_killed_is_not_missed(run, tmp_path):
     run([None])
     with (tmp_path / "events.jsonl").open("a") as stream:
