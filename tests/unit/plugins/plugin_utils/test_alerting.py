@@ -79,7 +79,7 @@ def test_a_receiver_that_no_route_names_is_not_doubled():
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ('line 9: field nonsense not found in type config.plain', 'line 9: field nonsense not found in type config.plain'),
+        ("line 9: field nonsense not found in type config.plain", "line 9: field nonsense not found in type config.plain"),
         ('undefined receiver "dsek" used in route', 'undefined receiver "dsek" used in route'),
         ('no "url" in receiver "desk"', 'no "url" in receiver "desk"'),
         ("cannot unmarshal !!str `s3cret-...` into bool", "cannot unmarshal !!str *** into bool"),
@@ -96,7 +96,9 @@ def test_what_amtool_says_is_shown_without_secrets(said, shown):
 def test_each_rule_says_what_is_and_what_to_do():
     """A label that an alert does not have would be "<no value>" in its text."""
     (group,) = yaml.safe_load((REPO / "tests/alerts/rules.yml").read_text(encoding="utf-8"))["groups"]
-    labels = {"Engine": {"engine"}, "Route": {"route"}, "Failover": {"route", "trunk"}, "Return": {"route", "at"}, "Certificate": {"trunk", "target"}, "Monitor": set()}
+    labels = {
+        "Engine": {"engine"}, "Route": {"route"}, "Failover": {"route", "trunk"}, "Return": {"route", "at"}, "Certificate": {"trunk", "target"}, "Monitor": set(),
+    }  # fmt: skip
     for rule in group["rules"]:
         assert set(rule["annotations"]) == {"summary", "description"} and rule["labels"]["severity"] in ("critical", "warning", "info")
         assert rule["annotations"]["summary"].startswith("{{ $labels.instance }}: ") and len(rule["annotations"]["description"]) > 80
