@@ -158,7 +158,8 @@ def step(what: str, action) -> float:
 
 def inventories(systems: Iterable[PhoneSystem]) -> list[str]:
     """Options of ansible-playbook."""
-    return ["-i", "inventories/lab", "-i", "inventories/lab-watch", *(["-i", "inventories/lab-freeswitch"] if any(s.name == FreeSwitch.name for s in systems) else [])]
+    folders = ["lab", "lab-watch"] + (["lab-freeswitch"] if any(s.name == FreeSwitch.name for s in systems) else [])
+    return [part for folder in folders for part in ("-i", f"inventories/{folder}")]
 
 
 def playbook(path: str, systems: Iterable[PhoneSystem]) -> None:
