@@ -215,7 +215,7 @@ class Service:
         ended = {mark: ENDED for mark in self._sent if mark not in wanted}
         self._due["renew"] = time.monotonic() + RENEW
         try:
-            self._engine.mark({**ended, **wanted})
+            self._engine.mark({**wanted, **ended})  # a trial begins before the closing ends: never neither
         except session.ActionError as exc:
             self._refused(exc)
         else:

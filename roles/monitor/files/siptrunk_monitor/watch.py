@@ -18,6 +18,8 @@ from siptrunk_monitor import health, records, routes
 
 VERDICTS = ("final", "next_target", "next_trunk")
 MARK_SECONDS = 30
+# A trunk stays closed that long after its time, or until the mark of its trial is there: in between it would be open to all.
+HANDOVER_SECONDS = 5
 # After the engine came back it has not registered yet; until then that is no loss.
 SETTLE_SECONDS = 15
 MOST_CALLS = 10000
@@ -257,7 +259,7 @@ class Watch:
         with self.lock:
             for name, watched in self.trunks.items():
                 if watched.health.state == health.CLOSED:
-                    found[marks.CLOSED, name] = min(until, int(watched.health.closed_until) + 1)
+                    found[marks.CLOSED, name] = min(until, int(watched.health.closed_until) + HANDOVER_SECONDS)
                 elif watched.health.state == health.TRIAL:
                     found[marks.TRIAL, name] = until
                 for target in watched.plan["targets"]:

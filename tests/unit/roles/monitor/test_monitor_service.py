@@ -130,6 +130,13 @@ def test_a_mark_that_is_over_is_taken_away_at_once(run):
     assert Engine.marked[-2].keys() == Engine.marked[-1].keys() == {("closed", "acme")} and Engine.marked[-1]["closed", "acme"] == 0
 
 
+def test_a_trial_begins_before_the_closing_ends(run):
+    failed = [("attempt", attempt("acme", ACME1, "503", "next_target", str(number))) for number in range(3)]
+    run([*failed, *[None] * 30], close_for=0.1, hold_down_max=0.1)
+    handed_over = next(until for until in Engine.marked if ("trial", "acme") in until)
+    assert list(handed_over) == [("trial", "acme"), ("closed", "acme")] and handed_over["closed", "acme"] == 0
+
+
 def test_marks_are_set_again_in_a_new_session_and_after_a_restart(run):
     run([("probe", "acme.1", "dead"), None, Engine.marked.clear, session.ProtocolError("gone")], [None])
     assert Engine.marked[0].keys() == {("held", "198.18.1.21_5060_udp")}

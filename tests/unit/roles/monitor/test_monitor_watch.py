@@ -74,7 +74,7 @@ def test_no_mark_holds_for_longer_than_half_a_minute(settings):
         watch.attempt(attempt("beta", BETA, "503", "next_target"), 1000 + number)
     assert watch.changed and not watch.trunks["beta"].up  # the engine is told at once
     assert watch.marks(1002.5) == {HELD: 1032, (marks.CLOSED, "beta"): 1032}
-    assert watch.marks(1020.5)[marks.CLOSED, "beta"] == 1033  # it is over then
+    assert watch.marks(1020.5)[marks.CLOSED, "beta"] == 1032 + 5  # it is over then, and the trial begins
     watch.tick(1032)
     assert watch.marks(1032) == {HELD: 1062, (marks.TRIAL, "beta"): 1062}
     watch.answered(answer("beta", BETA), 1040)
