@@ -97,7 +97,8 @@ def test_each_rule_says_what_is_and_what_to_do():
     """A label that an alert does not have would be "<no value>" in its text."""
     (group,) = yaml.safe_load((REPO / "tests/alerts/rules.yml").read_text(encoding="utf-8"))["groups"]
     labels = {
-        "Engine": {"engine"}, "Route": {"route"}, "Failover": {"route", "trunk"}, "Return": {"route", "at"}, "Certificate": {"trunk", "target"}, "Monitor": set(),
+        "Engine": {"engine"}, "Monitor": set(), "Route": {"route"},
+        "Failover": {"route", "trunk"}, "Return": {"route", "at"}, "Certificate": {"trunk", "target"},
     }  # fmt: skip
     for rule in group["rules"]:
         assert set(rule["annotations"]) == {"summary", "description"} and rule["labels"]["severity"] in ("critical", "warning", "info")
