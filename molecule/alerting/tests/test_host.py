@@ -64,7 +64,7 @@ def test_nothing_listens_to_the_world_and_secrets_are_kept(watch):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"alerting_receivers": [{"name": "desk", "webhook_configs": [{"url": f"http://u:{SECRET}/x@host/", "nonsense": 1}]}]}, "nonsense"),
+        ({"alerting_receivers": [{"name": "desk", "webhook_configs": [{"url": f"http://u:{SECRET}/x@host/", "nonsense": 1}]}]}, "invalid URL"),
         ({"alerting_trunk_down_for": "a while"}, "a while"),
         ({"alerting_alertmanager_arguments": ["--nonsense"]}, "nonsense"),
     ],
