@@ -76,7 +76,7 @@ class Asterisk:
     def overhear(self, port: int, seconds: float, secret: str, hello: str) -> list[tuple[float, dict[str, str]]]:
         """Run LISTEN there."""
         said = podman(self.container, ["python3", "-c", LISTEN, str(port), str(seconds), secret], hello)
-        return [(moment, fields) for moment, fields in map(json.loads, said.splitlines())]
+        return [tuple(line) for line in map(json.loads, said.splitlines())]
 
     def cooling(self) -> bool:
         """Whether a target that was silent is still passed over."""

@@ -308,7 +308,8 @@ def test_quality_before_during_and_after():
 
 
 def test_quality_is_compared_with_the_hour_around():
-    calls = [good("12:58:00"), good("13:10:00"), *(rerouted(f"14:00:{second}") for second in (10, 20, 30)), good("14:01:30"), good("15:01:00"), good("15:03:00")]
+    rerouted_ones = [rerouted(f"14:00:{second}") for second in (10, 20, 30)]
+    calls = [good("12:58:00"), good("13:10:00"), *rerouted_ones, good("14:01:30"), good("15:01:00"), good("15:03:00")]
     window = {"from": "2026-11-25T12:00:00.000Z", "to": "2026-11-25T16:00:00.000Z"}
     rows = analyse(window, [host("pbx", moved("14:00:11", "14:02:00"), calls)])["incidents"][0]["quality"]
     assert [(row["phase"], row["calls"]) for row in rows] == [("before", 1), ("during", 3), ("after", 2)]
