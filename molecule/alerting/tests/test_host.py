@@ -61,6 +61,12 @@ def test_nothing_listens_to_the_world_and_secrets_are_kept(watch):
     assert watch.shell(f"grep -rlF {SECRET} /etc").split() == ["/etc/prometheus/alertmanager.yml"]
 
 
+def test_a_return_goes_to_those_who_are_not_told_of_ends(watch):
+    ask = "amtool config routes test --config.file=/etc/prometheus/alertmanager.yml alertname="
+    assert [watch.shell(ask + alert).strip() for alert in ("SiptrunkFailover", "SiptrunkReturn")] == ["lab", "lab (once)"]
+    assert watch.shell("amtool config show --alertmanager.url=http://127.0.0.1:9093").count("send_resolved: false") == 1
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
