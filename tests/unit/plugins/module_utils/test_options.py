@@ -879,6 +879,7 @@ def test_more_targets_than_files_may_be_open(peer):
 
 def test_where_the_limit_of_open_files_cannot_be_raised(peer, monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (options.SPARE_FILES + 2,) * 2)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)  # else the tests that follow have as few
     server = peer(lambda request, number: [0.1, respond(request)])
     began = time.monotonic()
     assert {result["alive"] for result in ping([server.target] * 6, timeout=5)} == {True}
