@@ -18,9 +18,10 @@ FAMILIES = ("ipv4",)
 
 
 def questions(trunks):
-    """[(trunk, transport, (name, ...), deployed)] of the trunks that have a name: their domain, or the hosts of their servers.
+    """[(trunk, transport, (name, ...), deployed, by_rank)] of the trunks that have a name: their domain, or the hosts of their servers.
 
-    ``deployed``: the "address:port" that these names led to, sorted.
+    ``deployed``: the "address:port" that these names led to; ``by_rank``: in the order of
+    SRV records, of which another is drift too. The order of servers is the model's own.
     """
     found = []
     for trunk in trunks:
@@ -28,13 +29,20 @@ def questions(trunks):
         named = [target for target in trunk["targets"] if domain or target["host"] not in (None, target["address"])]
         if named:
             names = (domain,) if domain else tuple(sorted({"%s:%d" % (target["host"], target["port"]) for target in named}))
-            found.append((trunk["name"], trunk["transport"], names, places(named)))
+            found.append((trunk["name"], trunk["transport"], names, places(named, bool(domain)), bool(domain)))
     return found
 
 
-def places(targets):
-    """Targets as sorted "address:port"."""
-    return sorted({"%s:%d" % (target["address"], target["port"]) for target in targets})
+def asked_of(trunk):
+    """The names of ``questions`` for one trunk, or None."""
+    return next((question[2] for question in questions([trunk])), None)
+
+
+def places(targets, by_rank):
+    """Targets as "address:port", each once; those that are asked first stand first (RFC 2782), or, not ``by_rank``, sorted."""
+    ranks = [(target.get("priority") or 0, -(target.get("weight") or 0)) if by_rank else () for target in targets]
+    ranked = sorted((rank, "%s:%d" % (target["address"], target["port"])) for rank, target in zip(ranks, targets))
+    return list(dict.fromkeys(place for dummy, place in ranked))
 
 
 def due_after(results):
@@ -75,22 +83,22 @@ class Lookout(threading.Thread):
     def ask(self, moment):
         """Ask what is due; return seconds until the next is."""
         trunks, due = self._trunks, self._due
-        for name, transport, names, deployed in questions(trunks):
-            if due.get(name, moment) <= moment:
-                due[name] = moment + self._drift(name, transport, names, deployed)
+        for question in questions(trunks):
+            if due.get(question[0], moment) <= moment:
+                due[question[0]] = moment + self._drift(*question)
         secured = [trunk for trunk in trunks if trunk["transport"] == "tls"]
         if secured and due.get("", moment) <= moment:
             due[""] = moment + self._certificates(secured)
         return min(max(min(due.values(), default=LATEST + moment) - moment, 1), LATEST)
 
-    def _drift(self, trunk, transport, names, deployed):
+    def _drift(self, trunk, transport, names, deployed, by_rank):
         try:
             results = self._resolve(names, transport=transport, address_families=FAMILIES)
         except (resolver.ResolverMissing, OSError, ValueError):
             return AFTER_ERROR
         # Half an answer is no news.
         if all(result["ok"] and not result["errors"] for result in results):
-            answered = places([target for result in results for target in result["targets"]])
+            answered = places([target for result in results for target in result["targets"]], by_rank)
             self._watch.drift(trunk, ", ".join(names), deployed, answered, time.time())
         return due_after(results)
 

@@ -31,7 +31,7 @@ class Flaps:
 
     def __init__(self, base, longest):
         self._base = base
-        self._longest = max(base, longest)
+        self._longest = max(base, longest, 1)
         self._most = 1
         while base > 0 and base * 2 ** (self._most - 1) < self._longest:
             self._most += 1
@@ -147,12 +147,14 @@ class Trunk:
         """``settings``: close_after (failures), close_for, hold_down_max (seconds)."""
         self.state = OPEN
         self.closed_until = None
+        self.trial_until = None
         self.failures = 0  # in a row
         self.burst_until = None
         self._close_after = settings["close_after"]
         self._counted = 0  # of those, the ones that count towards closing
         self._times = deque(maxlen=BURST_FAILURES)
         self._flaps = Flaps(settings["close_for"], settings["hold_down_max"])
+        self._longest_trial = settings["hold_down_max"]
 
     @property
     def is_open(self):
@@ -186,22 +188,27 @@ class Trunk:
         """A call was answered, or came to its end through this trunk."""
         self.failures = self._counted = 0
         self._times.clear()
-        if self.state == OPEN:
-            return []
-        self.state, self.closed_until = OPEN, None
-        self._flaps.rest(now)
-        return [(OPEN, why, self._flaps.strikes)]
+        return [] if self.state == OPEN else self._open(why, now)
 
     def tick(self, now):
         if self.burst_until is not None:
             self.burst_until = None if now >= self.burst_until else min(self.burst_until, now + BURST_SECONDS)
+        if self.state == TRIAL:
+            # Nobody calls there. It would be out of service, and someone told so, until somebody does.
+            self.trial_until = min(self.trial_until, now + self._longest_trial)
+            return self._open("not failing", now) if now >= self.trial_until else []
         if self.state != CLOSED:
             return []
         self.closed_until = min(self.closed_until, now + self._flaps.seconds)
         if now < self.closed_until:
             return []
-        self.state, self.closed_until = TRIAL, None
+        self.state, self.closed_until, self.trial_until = TRIAL, None, now + self._longest_trial
         return [(TRIAL, "time", self._flaps.strikes)]
+
+    def _open(self, why, now):
+        self.state, self.closed_until, self.trial_until = OPEN, None, None
+        self._flaps.rest(now)
+        return [(OPEN, why, self._flaps.strikes)]
 
     def _burst(self, now):
         if len(self._times) < BURST_FAILURES or not 0 <= now - self._times[0] <= BURST_SECONDS:
@@ -213,19 +220,20 @@ class Trunk:
     def _close(self, outcome, now):
         self._counted = 0
         self._flaps.strike(now)
-        self.state, self.closed_until = CLOSED, now + self._flaps.seconds
+        self.state, self.closed_until, self.trial_until = CLOSED, now + self._flaps.seconds, None
         return [(CLOSED, outcome, self._flaps.strikes)]
 
     def saved(self):
-        return {"state": self.state, "closed_until": self.closed_until, **self._flaps.saved()}
+        return {"state": self.state, "closed_until": self.closed_until, "trial_until": self.trial_until, **self._flaps.saved()}
 
     def restore(self, saved, now):
         """Take up from ``saved()`` of an earlier process. Errors: KeyError, TypeError, ValueError."""
         self._flaps.restore(saved, now)
-        state, until = saved["state"], saved["closed_until"]
+        state, until, trial_until = saved["state"], saved["closed_until"], saved["trial_until"]
         if state not in (OPEN, CLOSED, TRIAL):
             raise ValueError("state")
         self.closed_until = min(float(until), now + self._flaps.seconds) if state == CLOSED else None
+        self.trial_until = min(float(trial_until), now + self._longest_trial) if state == TRIAL else None
         self.state = state
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
@@ -23,6 +24,7 @@ class Log:
 
     def __init__(self, path, max_bytes, files):
         self.errors = 0
+        self._lock = threading.Lock()  # names and certificates are asked for in a thread of their own
         self._path = path
         self._max_bytes = max_bytes
         self._files = files
@@ -32,7 +34,9 @@ class Log:
 
     def write(self, event, now, **fields):
         """Append one line."""
-        self._append(("%s\n" % _encode({"at": stamp(now), "event": event, **fields})).encode("utf-8", "replace"))
+        line = ("%s\n" % _encode({"at": stamp(now), "event": event, **fields})).encode("utf-8", "replace")
+        with self._lock:
+            self._append(line)
 
     def close(self):
         if self._file is not None:

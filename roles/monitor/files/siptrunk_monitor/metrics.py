@@ -96,7 +96,7 @@ class Collector:
 
         yield gauge("siptrunk_up", "1: a target is neither down nor held, and the trunk is not closed.", lambda watched: watched.up)
         yield gauge("siptrunk_closed", "1: closed because its calls fail, or on trial.", lambda watched: not watched.health.is_open)
-        yield gauge("siptrunk_registered", "1: every registration of the trunk stands.", lambda watched: bool(watched.registered), registers)
+        yield gauge("siptrunk_registered", "1: every registration of the trunk stands.", lambda watched: watched.registered, lambda watched: watched.registered is not None)
         yield gauge("siptrunk_consecutive_failures", "Attempts that failed in a row.", lambda watched: watched.health.failures)
         yield gauge("siptrunk_failure_burst", "1: three or more attempts in a row failed within a minute, less than a minute ago.",
                     lambda watched: watched.health.in_burst(now))
@@ -122,7 +122,7 @@ class Collector:
 
     def _of_routes(self):
         trunks, routes = self._watch.trunks, self._watch.routes
-        up = GaugeMetricFamily("siptrunk_route_up", "1: a trunk of the route is up and not drained.", labels=["route"])
+        up = GaugeMetricFamily("siptrunk_route_up", "1: a trunk of the route is up and not drained; drained ones carry emergency calls.", labels=["route"])
         active = GaugeMetricFamily("siptrunk_active", "1: the trunk carried the route's last call.", labels=["route", "trunk", "role"])
         failed_over = GaugeMetricFamily("siptrunk_last_failover_timestamp_seconds", "When a backup took over; 0: never.", labels=["route"])
         returned = GaugeMetricFamily("siptrunk_last_return_timestamp_seconds", "When the primary took over again; 0: never.", labels=["route"])
@@ -130,7 +130,7 @@ class Collector:
         returns = CounterMetricFamily("siptrunk_returns", "How often the primary took over again.", labels=["route"])
         for name, route in routes.items():
             members = route.primaries + route.backups
-            up.add_metric([name], any(trunks[trunk].up and trunks[trunk].drained is None for trunk in members))
+            up.add_metric([name], any(trunks[trunk].up and (route.emergency or trunks[trunk].drained is None) for trunk in members))
             for trunk in members:
                 active.add_metric([name, trunk, route.role(trunk)], trunk == route.active)
             failed_over.add_metric([name], route.failed_over_at)

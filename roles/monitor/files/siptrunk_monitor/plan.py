@@ -12,7 +12,7 @@ from ansible_collections.siptrunk.failover.plugins.module_utils import trunk
 
 
 def read(path):
-    """(trunks as ``trunk.parse_plan`` gives them, [{name, groups: [[trunk name]]}]). Errors: ValueError, OSError."""
+    """(trunks as ``trunk.parse_plan`` gives them, [{name, emergency, groups: [[trunk name]]}]). Errors: ValueError, OSError."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError("plan: %s is not a regular file" % path)
     with open(path, "rb") as stream:
@@ -26,8 +26,8 @@ def read(path):
 
 def _routes(plan, names):
     try:
-        routes = [{"name": str(route["name"]), "groups": [[str(member["name"]) for member in group] for group in route["trunks"]]}
-                  for route in plan["routes"]]
+        routes = [{"name": str(route["name"]), "emergency": route.get("emergency") is True,
+                   "groups": [[str(member["name"]) for member in group] for group in route["trunks"]]} for route in plan["routes"]]
     except (KeyError, TypeError):
         raise ValueError("routes: expected a list of routes, each with a name and groups of trunks") from None
     for route in routes:

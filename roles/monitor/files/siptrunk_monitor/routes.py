@@ -15,9 +15,13 @@ class Route:
     ``active`` is the trunk that carried the last call; while a backup is in use it stays the backup until the return.
     """
 
-    def __init__(self, name, groups, return_after):
-        """``groups``: lists of trunk names. ``return_after``: seconds without a call through a backup until a return."""
+    def __init__(self, name, groups, return_after, emergency=False):
+        """``groups``: lists of trunk names. ``return_after``: seconds without a call through a backup until a return.
+
+        ``emergency``: its calls ask drained trunks too.
+        """
         self.name = name
+        self.emergency = emergency
         self.primaries = tuple(groups[0])
         self.backups = tuple(trunk for group in groups[1:] for trunk in group if trunk not in groups[0])
         self.active = self.primaries[0]

@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict
 from datetime import datetime, timezone
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import marks, registration
-from siptrunk_monitor import health, records, routes
+from siptrunk_monitor import drift, health, records, routes
 
 VERDICTS = ("final", "next_target", "next_trunk")
 MARK_SECONDS = 30
@@ -95,15 +95,24 @@ class Watch:
         """Watch this plan from now on; what is still in it keeps its memory."""
         with self.lock:
             old, self.trunks = self.trunks, {}
+            if old:
+                self._settled_at = now + SETTLE_SECONDS  # a registration that was deployed anew begins anew
+            known = {(name, key): target for name, watched in old.items() for key, target in watched.targets.items()}
             for plan in trunks:
                 self.trunks[plan["name"]] = self._adopted(plan, old.get(plan["name"]), now)
+            for (name, key), target in known.items():
+                if name not in self.trunks or self.trunks[name].targets.get(key) is not target:
+                    self._gone(name, key, target, now)
+            for name, watched in old.items():
+                if name not in self.trunks and not watched.health.is_open:
+                    self._write("health", now, trunk=name, target=None, state=health.OPEN, why="gone", level=0)
             before, self.routes = self.routes, {}
             for item in plan_routes:
                 self.routes[item["name"]] = self._route(item, before.get(item["name"]), now)
             self._saved = {}
 
     def _adopted(self, plan, known, now):
-        watched = known or Watched(plan, self._settings)
+        watched, known_plan = known or Watched(plan, self._settings), known and known.plan
         interval, same = plan["probe"]["interval"], known is not None and known.plan["probe"] == plan["probe"]
         targets = {}
         for target in plan["targets"]:
@@ -111,7 +120,9 @@ class Watch:
             targets[key] = known.targets[key] if same and key in known.targets else self._target(plan["name"], key, interval, now)
         watched.plan, watched.targets = plan, targets
         watched.rtt = {key: value for key, value in watched.rtt.items() if key in targets}
-        watched.expires = {key: value for key, value in watched.expires.items() if key in targets}
+        watched.expires = {key: value for key, value in watched.expires.items() if key in targets and plan["transport"] == "tls"}
+        if known is not None and drift.asked_of(known_plan) != drift.asked_of(plan):
+            watched.drifted = None
         watched.missing &= set(targets)
         names = {item["name"] for item in plan["registrations"]}
         watched.registrations = {name: state for name, state in watched.registrations.items() if name in names}
@@ -119,13 +130,20 @@ class Watch:
             self._restore(watched.health, ("trunks", plan["name"]), now)
         return watched
 
+    def _gone(self, name, key, target, now):
+        """What the log says of a target must not last beyond it."""
+        if target.held:
+            self._write("health", now, trunk=name, target=key, state=health.OPEN, why="gone", level=0)
+        if target.probe == health.DEAD:
+            self._write("probe", now, trunk=name, target=key, state=health.OFF, was=target.probe)
+
     def _target(self, trunk, key, interval, now):
         target = health.Target(self._settings, interval)
         self._restore(target, ("targets", trunk, key), now)
         return target
 
     def _route(self, item, known, now):
-        route = routes.Route(item["name"], item["groups"], self._settings["return_after"])
+        route = routes.Route(item["name"], item["groups"], self._settings["return_after"], item.get("emergency", False))
         if known is not None:
             saved = known.saved()
             route.restore(saved, now)

@@ -38,9 +38,17 @@ def test_what_is_asked():
     literal = trunk("lit", "198.18.1.40:5060")
     literal["targets"][0]["host"] = "198.18.1.40"
     assert drift.questions([trunk("acme", ACME1, ACME2, domain="sip.acme.example"), trunk("beta", BETA), literal]) == [
-        ("acme", "udp", ("sip.acme.example",), [ACME1, ACME2]),
-        ("beta", "udp", ("gw1.beta.example:5060",), [BETA]),
+        ("acme", "udp", ("sip.acme.example",), [ACME1, ACME2], True),
+        ("beta", "udp", ("gw1.beta.example:5060",), [BETA], False),
     ]
+
+
+def test_another_order_of_the_same_places_is_drift_of_a_domain():
+    swapped = {**answer(ACME1, ACME2), "ttl": 300}
+    swapped["targets"] = [{**target, "priority": 20 - rank * 10, "weight": 0} for rank, target in enumerate(swapped["targets"])]
+    one, reports = lookout([trunk("acme", ACME1, ACME2, domain="sip.acme.example")], lambda *dummy, **more: [swapped])
+    one.ask(1000)
+    assert reports == [("drift", "acme", "sip.acme.example", [ACME1, ACME2], [ACME2, ACME1])]
 
 
 def test_the_answer_is_compared_and_asked_for_again_when_its_ttl_is_over():

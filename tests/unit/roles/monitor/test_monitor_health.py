@@ -234,6 +234,20 @@ def test_a_trunk_on_trial_opens_after_a_call_and_closes_for_longer_after_a_failu
     assert fail(one, 93, 3)[-1] == (CLOSED, "503", 3)
 
 
+def test_a_trial_without_calls_ends_after_the_longest_hold_down():
+    one = trunk()
+    fail(one, 0, 3)
+    assert one.tick(30)[0][0] == TRIAL
+    assert one.tick(30 + LONGEST - 1) == [] and one.tick(30 + LONGEST) == [(OPEN, "not failing", 1)]
+
+
+def test_a_hold_down_of_nothing_holds_nothing_for_long():
+    one = target(hold_down=0, hold_down_max=0, good_probes=0)
+    for now in range(10):
+        one.probed(DEAD, now), one.probed(ALIVE, now), one.tick(now + 0.5)
+    assert not one.held
+
+
 def test_a_closed_trunk_is_not_closed_further_by_calls_that_had_no_other():
     one = trunk()
     fail(one, 0, 3)

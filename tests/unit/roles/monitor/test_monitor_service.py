@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("prometheus_client")  # lab/requirements.txt
 from conftest import REPO
-from monitored import ACME1, ROUTES, TRUNKS, answer, attempt, found
+from monitored import ACME1, ROUTES, TRUNKS, answer, attempt, found, watched
 from prometheus_client.parser import text_string_to_metric_families
 from siptrunk_monitor import metrics, plan, records, service, state, watch
 
@@ -196,6 +196,22 @@ def test_the_readme_lists_the_metrics_with_their_labels(run):
     listed = {"siptrunk_" + name: set(re.findall("`(.*?)`", labels)) for names, labels in re.findall(r"^\| (`.*?) \| (.*?) ?\| ", section, re.MULTILINE)
               for name in re.findall("`(.*?)`", names)}
     assert listed == told
+
+
+def test_what_is_not_known_yet_and_a_drained_emergency_route(settings):
+    under_watch, log = watched(settings)
+
+    def sample(name, **labels):
+        collector = metrics.Collector(under_watch, log, "asterisk", time.time)
+        log.errors = 0
+        return [one.value for family in collector.collect() for one in family.samples if one.name == name and labels.items() <= one.labels.items()]
+
+    assert sample("siptrunk_registered") == [] and sample("siptrunk_registration_losses_total") == [0]
+    mark = {"by": "ann", "why": "x", "at": "2026-11-25T12:00:00Z"}
+    under_watch.look(found(drained={"acme": mark, "beta": mark}), 1)
+    assert sample("siptrunk_registered") == [1] and sample("siptrunk_route_up") == [0]
+    under_watch.adopt(TRUNKS, [{**ROUTES[0], "emergency": True}], 2)
+    assert sample("siptrunk_route_up") == [1], "emergency calls ask drained trunks"
 
 
 def test_readers_that_hang_hold_up_nothing_and_are_cut_off(run, monkeypatch):

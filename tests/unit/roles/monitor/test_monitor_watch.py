@@ -9,7 +9,7 @@ import json
 from datetime import datetime, timezone
 
 import pytest
-from monitored import ACME1, ACME2, BETA, ROUTES, TRUNKS, answer, attempt, found, trunk, watched
+from monitored import ACME1, ACME2, BETA, ROUTES, TRUNKS, Log, answer, attempt, found, trunk, watched
 from siptrunk_monitor import watch as watch_module
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import marks
@@ -208,6 +208,40 @@ def test_another_plan_keeps_what_is_still_in_it(settings):
     del log[:]
     watch.look(found({"acme.1": "dead"}), 4)
     assert log == []
+
+
+def test_what_another_plan_leaves_out_ends_in_the_log_too(settings):
+    watch, log = watched(settings)
+    watch.look(found({"acme.1": "dead"}), 1)
+    for number in range(3):
+        watch.attempt(attempt("beta", BETA, "503", "next_target", str(number)), 2)
+    watch.adopt([trunk("acme", ACME2)], [{"name": "nanp", "groups": [["acme"]]}], 3)
+    assert log.of("probe")[-1] == {"trunk": "acme", "target": ACME1, "state": "off", "was": "dead"}
+    assert [(line["trunk"], line["target"], line["state"], line["why"]) for line in log.of("health")[-2:]] == [
+        ("acme", ACME1, "open", "gone"), ("beta", None, "open", "gone")]
+
+
+def test_a_registration_that_was_deployed_anew_is_not_lost(settings):
+    watch, dummy = watched(settings)
+    watch.look(found(), 1)
+    watch.adopt(TRUNKS, ROUTES, 100)
+    watch.look(found(registered="unregistered"), 101)
+    assert watch.trunks["acme"].losses == 0
+    watch.look(found(registered="unregistered"), 116)
+    assert watch.trunks["acme"].losses == 1
+
+
+def test_drift_and_a_certificate_are_forgotten_with_the_name_and_tls(settings):
+    log = Log()
+    watch = watch_module.Watch(settings, log)
+    before = trunk("acme", ACME1, transport="tls", domain="sip.acme.example")
+    watch.adopt([before], [{"name": "nanp", "groups": [["acme"]]}], 0)
+    watch.drift("acme", "sip.acme.example", [ACME1], [ACME2], 1)
+    watch.certificate("acme", ACME1, 1795400000.0, 1)
+    watch.adopt([before], [{"name": "nanp", "groups": [["acme"]]}], 2)
+    assert watch.trunks["acme"].drifted and watch.trunks["acme"].expires
+    watch.adopt([trunk("acme", ACME1)], [{"name": "nanp", "groups": [["acme"]]}], 3)
+    assert not watch.trunks["acme"].drifted and not watch.trunks["acme"].expires
 
 
 def test_drift_and_certificates_are_told_when_they_change(settings):
