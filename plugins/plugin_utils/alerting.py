@@ -57,8 +57,9 @@ def alertmanager(receivers: list[dict], route: dict, sections: dict) -> dict:
     route      what differs in the top route, as Alertmanager has it
     sections   all else, as Alertmanager has it: `global`, `templates`, ...
 
-    Every alert is a message of its own, sent at once. Flapping is damped before it comes here, by the monitor and the rules. What follows from
-    something worse is kept back. A return to the primary is an event that does not end, so that its receivers are doubled, without messages of the end.
+    Every alert is a message of its own, sent at once. Flapping is damped before it comes here, by the monitor and the rules. What cannot be known, or
+    was told more gravely, is kept back; a trunk that is down never, as a route that is down may not be one of its own. A return to the primary is an
+    event that does not end, so that its receivers are doubled, without messages of the end.
     """
     usual = {"group_by": ["..."], "group_wait": "2s", "group_interval": "10s", "repeat_interval": "12h"}
     top = _with_returns({"receiver": receivers[0]["name"], **usual, **route}, "")
@@ -66,7 +67,6 @@ def alertmanager(receivers: list[dict], route: dict, sections: dict) -> dict:
     inhibit = [
         _inhibit(['alertname="SiptrunkMonitorGone"'], ['alertname=~"Siptrunk.+"', 'alertname!="SiptrunkMonitorGone"'], "instance"),
         _inhibit(['alertname="SiptrunkEngineGone"'], ['alertname=~"Siptrunk.+"', 'alertname!~"Siptrunk(Monitor|Engine)Gone"'], "instance"),
-        _inhibit(['alertname="SiptrunkRouteDown"'], ['alertname="SiptrunkTrunkDown"'], "instance"),
         _inhibit(
             ['alertname="SiptrunkCertificateExpiring"', 'severity="critical"'],
             ['alertname="SiptrunkCertificateExpiring"', 'severity="warning"'],

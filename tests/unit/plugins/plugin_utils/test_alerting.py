@@ -73,7 +73,14 @@ def test_a_return_is_told_to_the_same_people_without_an_end():
 def test_a_receiver_that_no_route_names_is_not_doubled():
     made = alerting.alertmanager([DESK, PAGER], {}, {"inhibit_rules": [{"equal": ["mine"]}]})
     assert [receiver["name"] for receiver in made["receivers"]] == ["desk", "pager", "desk (once)"]
-    assert made["inhibit_rules"][-1] == {"equal": ["mine"]} and len(made["inhibit_rules"]) == 5
+    assert made["inhibit_rules"][-1] == {"equal": ["mine"]} and len(made["inhibit_rules"]) == 4
+
+
+def test_a_route_that_is_down_keeps_back_no_trunk():
+    sources = [source for rule in alerting.alertmanager([DESK], {}, {})["inhibit_rules"] for source in rule["source_matchers"]]
+    assert sorted(source for source in sources if source.startswith("alertname")) == [
+        f'alertname="Siptrunk{name}"' for name in ("CertificateExpiring", "EngineGone", "MonitorGone")
+    ]
 
 
 @pytest.mark.parametrize(
