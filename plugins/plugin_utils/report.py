@@ -214,10 +214,12 @@ def enrich(call: dict[str, Any]) -> dict[str, Any]:
 def intervals(events: list[dict[str, Any]], begins: int) -> list[dict[str, Any]]:
     """Spans of probe, held, closed, trial, registration, drained and engine; ``end`` is None while one lasts.
 
-    What ended in the window and did not begin there began before: at the window's beginning.
+    What ended in the window and did not begin there began before: at the window's beginning. A monitor that starts does not know of a drain or a lost
+    engine that it told of, and never tells that one ended meanwhile. What still is it tells again, and then that is one span.
     """
     spans: list[dict[str, Any]] = []
     running: dict[tuple[Any, ...], dict[str, Any]] = {}
+    forgotten: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def turn(key: tuple[Any, ...], kind: str | None, at: int, why: str | None = None) -> None:
         span = running.get(key)
@@ -225,6 +227,11 @@ def intervals(events: list[dict[str, Any]], begins: int) -> list[dict[str, Any]]
             span["end"] = at
             del running[key]
         if kind and key not in running:
+            before = forgotten.pop(key, None)
+            if before and at - before["end"] <= JOIN:
+                before["end"] = None
+                running[key] = before
+                return
             running[key] = {"kind": kind, "trunk": key[1], "target": key[2], "start": at, "end": None, "why": why}
             spans.append(running[key])
 
@@ -252,6 +259,10 @@ def intervals(events: list[dict[str, Any]], begins: int) -> list[dict[str, Any]]
         elif event["event"] in ("engine_lost", "engine_back"):
             told_before(("engine", None, None), "engine" if event["event"] == "engine_back" else None)
             turn(("engine", None, None), "engine" if event["event"] == "engine_lost" else None, at, event.get("why"))
+        elif event["event"] == "started":
+            for key in [key for key in running if key[0] in ("drained", "engine")]:
+                forgotten[key] = running[key]
+                turn(key, None, at)
     return spans
 
 

@@ -401,6 +401,24 @@ def test_what_a_monitor_remembers_goes_on_through_its_restart():
     assert [(span["kind"], span["end"] - span["start"]) for span in spans] == [("closed", 360_000), ("trial", 10_000)]
 
 
+ENGINE = event("14:00:00", "engine_lost", why="connection refused")
+DRAIN = event("14:00:00", "drained", trunk="acme", by="anna", why="maintenance")
+
+
+@pytest.mark.parametrize("first", [ENGINE, DRAIN], ids=["engine", "drain"])
+def test_what_a_monitor_forgets_ends_with_its_restart_unless_it_tells_it_again(first):
+    def spans(*more):
+        return [(span["start"] - began, span["end"] and span["end"] - began) for span in look([first, *more], [])["hosts"][0]["spans"]]
+
+    began = report_input.moment(WINDOW["from"]) + 3600_000  # 14:00
+    started = event("14:05:00", "started")
+    assert spans() == [(0, None)]
+    assert spans(started) == [(0, 300_000)]
+    assert spans(started, {**first, "at": event("14:05:05", "started")["at"]}) == [(0, None)]
+    assert spans(started, {**first, "at": event("14:10:00", "started")["at"]}) == [(0, 300_000), (600_000, None)]
+    assert "still is" in said(look([first], []))[0] and "still is" not in said(look([first, started], []))[0]
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
