@@ -105,7 +105,7 @@ def judge(seen: dict[str, list[Any]], at: str) -> dict[str, Any]:
     trunks   result of trunk_info
     plan     result of slurp, of the plan
     answers  result of srv_info, asked once for each of questions()
-    metrics  result of uri, of the monitor's metrics; where there is no monitor, any failure
+    metrics  result of uri, of the monitor's metrics; skipped where there is no monitor
 
     Returns {"at", "healthy", "problems", "wrong", "warnings", "hosts", "rows", "summary"}, plain data; a row for each target of each host.
     """
@@ -142,6 +142,8 @@ class _Host:
         if error:
             self._say(BAD, error)
             return
+        if active is None and not self.metrics.get("skipped"):
+            self._say(WARNING, f"its monitor does not answer: {said(self.metrics)}")
         plan = json.loads(base64.b64decode(self.plan["content"]))
         answers = self._dns()
         deployed = {trunk["name"]: trunk for trunk in plan["trunks"]}
@@ -160,7 +162,7 @@ class _Host:
         return None, None
 
     def _active(self) -> dict[str, list[tuple[str, str]]] | None:
-        """{trunk: [(route, role)]} of the routes whose calls it carries, or None: there is no monitor."""
+        """{trunk: [(route, role)]} of the routes whose calls it carries, or None: no monitor says so."""
         if self.metrics.get("status") != 200:
             return None
         found: dict[str, list[tuple[str, str]]] = {}

@@ -44,9 +44,12 @@ def test_how_a_monitor_is_reached(variables, expected):
 
 
 def test_on_its_own_host_a_monitor_is_reached_on_loopback():
-    variables = {"pbx": {}, "open": {"monitor_listen_address": "0.0.0.0"}}
+    addresses = {"open": "0.0.0.0", "open6": "::", "own": "2001:db8::1"}
+    variables = {"pbx": {}, **{name: {"monitor_listen_address": address} for name, address in addresses.items()}}
     assert alerting.monitors(["pbx"], variables, "pbx")["targets"] == [{"host": "pbx", "address": "127.0.0.1:9560"}]
     assert alerting.monitors(["open"], variables, "open")["targets"] == [{"host": "open", "address": "127.0.0.1:9560"}]
+    assert alerting.monitors(["open6"], variables, "open6")["targets"] == [{"host": "open6", "address": "127.0.0.1:9560"}]
+    assert alerting.monitors(["own"], variables, "own")["targets"] == [{"host": "own", "address": "[2001:db8::1]:9560"}]
 
 
 def test_a_host_without_a_monitor_is_not_watched():

@@ -65,7 +65,7 @@ def seen(*trunks, missing=(), plan=None, answers=None, metrics=None):
         "trunks": {"trunks": list(trunks), "missing": list(missing)},
         "plan": {"content": base64.b64encode(json.dumps(plan).encode()).decode()},
         "answers": answers or answers_of(plan),
-        "metrics": metrics or {"status": -1, "msg": "Connection refused"},
+        "metrics": metrics or {"skipped": True},
     }
 
 
@@ -285,10 +285,17 @@ def test_the_monitor_tells_the_active_trunk():
     assert "primary+backup (2 routes)" in "\n".join(health.table(report))
 
 
-@pytest.mark.parametrize("metrics", [{"status": -1}, {"status": 404, "content": METRICS}, {}, None])
-def test_no_monitor_is_no_fault(metrics):
+def test_no_monitor_is_no_fault():
+    report = judge(pbx=seen(trunk(), metrics={"skipped": True}))
+    assert (report["healthy"], report["rows"][0]["active"], report["hosts"][0]["monitor"], report["warnings"]) == (True, None, False, [])
+
+
+@pytest.mark.parametrize("metrics", [{"status": -1, "msg": "no answer"}, {"status": 404, "content": METRICS}, {}, None])
+def test_a_monitor_that_does_not_answer_is_a_warning_of_its_host(metrics):
     report = judge(pbx={**seen(trunk()), "metrics": metrics})
     assert (report["healthy"], report["rows"][0]["active"], report["hosts"][0]["monitor"]) == (True, None, False)
+    assert "warning: pbx: its monitor does not answer: no answer" in health.table(report)
+    assert health.table(report)[-1] == "1 host, 1 trunk, 1 target: healthy, 1 warning"
 
 
 # The table
