@@ -84,6 +84,18 @@ def test_a_deployment_that_fails_changes_nothing(watch, change, complaint):
     assert SECRET not in said and SECRET[:7] not in said
 
 
+def test_arguments_that_somebody_else_set_are_not_replaced(watch):
+    place = "/etc/default/prometheus"
+    watch.shell(f"cp --archive {place} /tmp/kept; echo 'ARGS=\"--log.level=debug\"' > {place}")
+    try:
+        before = state(watch)
+        code, said = deploy()
+        assert code != 0 and "alerting_prometheus_arguments" in said and "Nothing was changed." in said, said
+        assert state(watch) == before
+    finally:
+        watch.shell(f"mv /tmp/kept {place}")
+
+
 def test_another_receiver_is_put_into_force_without_a_restart(watch):
     def since():
         return watch.shell("systemctl show --property ActiveEnterTimestamp prometheus prometheus-alertmanager")
