@@ -107,8 +107,8 @@ def renderer(engine, case):
     return render
 
 
-def rendered(role, name):
-    """A template that needs no more than the role's own variables, as Ansible renders it."""
+def rendered(role, name, **variables):
+    """A template that needs no more than the role's own variables, and perhaps others for some, as Ansible renders it."""
     loader = DataLoader()
     template = trust_as_template(f"{{{{ lookup('ansible.builtin.template', '{ROLES / role / 'templates' / name}.j2') }}}}")
-    return Templar(loader=loader, variables=_role(role, loader)).template(template)
+    return Templar(loader=loader, variables={**_role(role, loader), **variables}).template(template)

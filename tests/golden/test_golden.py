@@ -71,6 +71,22 @@ def test_rules_of_alerts(update_golden):
     assert HEADER in text.splitlines()[0] and text.endswith("\n")
 
 
+@pytest.mark.parametrize(
+    ("listen", "reached"),
+    [
+        (":9093", "127.0.0.1:9093"),
+        ("0.0.0.0:9093", "127.0.0.1:9093"),
+        ("[::]:9093", "127.0.0.1:9093"),
+        ("[::1]:9093", "[::1]:9093"),
+        ("192.0.2.1:9093", "192.0.2.1:9093"),
+        ("10.0.0.0:9093", "10.0.0.0:9093"),
+    ],
+)
+def test_where_alertmanager_is_reached(listen, reached):
+    made = yaml.safe_load(rendered("alerting", "prometheus.yml", alerting_alertmanager_listen=listen))
+    assert made["alerting"]["alertmanagers"] == [{"static_configs": [{"targets": [reached]}]}]
+
+
 def used(item, path=""):
     """The paths of all keys that a model sets: trunks[].probe.interval."""
     if isinstance(item, list):
