@@ -279,10 +279,10 @@ def test_a_trial_that_finds_the_trunk_full_is_over(healthy, lab: Lab, engine):
     """And the record says that it was full."""
     with ThreadPoolExecutor() as pool:
         known = len(engine.records())
-        two = pool.submit(lab.caller.load, LIMITED, 2, 1000, 4)
-        wait_until(lambda: engine.active_calls() >= 4, 10, "two calls are up")
+        two = pool.submit(lab.caller.load, LIMITED, 2, 1000, 10)
+        wait_until(lambda: engine.active_calls() >= 4, 8, "two calls are up")
         engine.mark("trial", "small", 60)
-        third = pool.submit(replace(lab.caller, port=5062).call, LIMITED, hold=10)
+        third = pool.submit(replace(lab.caller, port=5062).call, LIMITED, hold=20)
         assert two.result().codes == {200: 2}
         wait_until(lambda: len(engine.records()) == known + 2, 10, "their records")
         assert replace(lab.caller, port=5064).call(LIMITED).code == 200

@@ -61,7 +61,7 @@ def comes_back_unchanged(container: str, files: dict[str, str], plan: dict, trun
     assert sorted(seen["contexts"]) == sorted(
         [
             *("siptrunk-outbound", "siptrunk-inbound", "siptrunk-hunt", "siptrunk-leg", "siptrunk-draw", "siptrunk-outcome", "siptrunk-note"),
-            *("siptrunk-pass-over", "siptrunk-record", "siptrunk-cause", "siptrunk-verdicts.table-1"),
+            *("siptrunk-pass-over", "siptrunk-record", "siptrunk-cause", "siptrunk-answered", "siptrunk-left", "siptrunk-verdicts.table-1"),
             *(f"siptrunk-targets.{name}" for name in trunks),
             *(f"siptrunk-route.r-{name}{of}" for name in trunks for of in ("", f".{name}")),
         ]
