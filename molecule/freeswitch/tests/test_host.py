@@ -141,7 +141,7 @@ def test_a_drained_trunk_is_still_drained_after_a_restart(host):
 
 
 def test_records_are_json_with_the_fields_of_every_engine(host):
-    fields = {"at", "call", "from", "to", "route", "trunk", "target", "result", "talk_seconds", "attempts", "passed_over"}
+    fields = {"at", "call", "from", "to", "route", "trunk", "target", "result", "talk_seconds", "attempts", "passed_over", "pdd_ms", "quality"}
     lines = host.file(FreeSwitch.records_file).content_string.splitlines()
     assert lines and all(set(json.loads(line)) == fields for line in lines)
     assert host.file(FreeSwitch.records_file).mode & 0o007 == 0
