@@ -50,7 +50,7 @@ _WAITS = re.compile(r"(\S+?)=.* of the Sofia profile %s \(now (.*)\)$" % sofia.P
 _EXCHANGED = "siptrunk_exchanged"
 _CERTIFICATES = ("dtls-srtp.pem", "wss.pem")  # which FreeSWITCH makes, with keys that take seconds
 _ENDING = 2  # seconds
-_RELOADED = 3  # seconds until a reload that was scheduled has gone by
+_RELOADED = 2  # seconds until a module whose socket has gone is there again
 _TRY = "siptrunk-try-"
 _CHECK = """
 local api, faults = freeswitch.API(), {}
@@ -127,6 +127,19 @@ def event_socket_in(text):
     found = {name: re.search(r'<param\s+name="%s"\s+value="([^"]*)"' % name, text or "") for name in ("listen-port", "password")}
     port, password = (match and html.unescape(match.group(1)) for match in found.values())
     return (int(port) if port and port.isdigit() else None), password
+
+
+def _listening(port):
+    """Which sockets listen on a TCP port of this host: their numbers in the kernel's tables (proc(5)). Nobody notices that it was asked."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as stream:
+                sockets = [line.split() for line in stream][1:]
+        except OSError:
+            continue
+        found.update(fields[9] for fields in sockets if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port)
+    return found
 
 
 def _shape(element, conf_dir):
@@ -361,9 +374,12 @@ class FreeSwitch:
     def _reload_event_socket(self):
         """While nobody is connected, and nobody connects: the module may go while the thread of a connection still runs in it, which
         crashes FreeSWITCH (mod_event_socket.c, listener_run: it counts itself out before its end)."""
+        port = self._reached[0]
+        before = _listening(port)
         self.ask("sched_api +1 none reload mod_event_socket")
         self._client.close()
         self._client = None
+        self._await(lambda: _listening(port) != before)
         time.sleep(_RELOADED)
 
     def _reaches(self, login):
