@@ -30,7 +30,7 @@ def play(lab, engine):
     def run(name, **variables):
         inventories = [part for path in INVENTORIES[engine.process] for part in ("-i", path)]
         argv = ["ansible-playbook", *inventories, "--limit", lab.pbx, f"playbooks/{name}.yml", "-e", json.dumps(variables)]
-        environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning"}
+        environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
         done = subprocess.run(argv, cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
