@@ -96,7 +96,8 @@ class Collector:
 
         yield gauge("siptrunk_up", "1: a target is neither down nor held, and the trunk is not closed.", lambda watched: watched.up)
         yield gauge("siptrunk_closed", "1: closed because its calls fail, or on trial.", lambda watched: not watched.health.is_open)
-        yield gauge("siptrunk_registered", "1: every registration of the trunk stands.", lambda watched: watched.registered, lambda watched: watched.registered is not None)
+        yield gauge("siptrunk_registered", "1: every registration of the trunk stands.",
+                    lambda watched: watched.registered, lambda watched: watched.registered is not None)
         yield gauge("siptrunk_consecutive_failures", "Attempts that failed in a row.", lambda watched: watched.health.failures)
         yield gauge("siptrunk_failure_burst", "1: three or more attempts in a row failed within a minute, less than a minute ago.",
                     lambda watched: watched.health.in_burst(now))
