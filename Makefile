@@ -19,10 +19,10 @@ test: ## every check (PARTS="unit molecule-plan" for some)
 	@lab/run python tests/run.py $(PARTS)
 
 bench: setup ## measure, beside the classic guides and a naive role (PARTS="delays load deployments" for some)
-	@lab/run env PYTHONPATH=$(COLLECTIONS) python lab/bench/bench.py $(PARTS)
+	@lab/run env PYTHONPATH=$(COLLECTIONS):lab python lab/bench/bench.py $(PARTS)
 
 soak: setup ## calls for SOAK_MINUTES (10) while the primary fails again and again; 100,000 attempts for the monitor
-	@lab/run env PYTHONPATH=$(COLLECTIONS) python lab/bench/soak.py
+	@lab/run env PYTHONPATH=$(COLLECTIONS):lab python lab/bench/soak.py
 
 clean: lab-down ## remove the lab, its images and tools
 	@rm -rf .cache

@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 os.environ["SIPTRUNK_LAB"], os.environ["SIPTRUNK_LAB_NET"] = "bench", "22"
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import converge  # noqa: E402
 import load  # noqa: E402
