@@ -4,7 +4,7 @@
 """lab/bench/monitor.py [ENGINE [RATE [SECONDS [ATTEMPTS]]]]: what the monitor costs, beside the engine (asterisk) of the lab that stands.
 
 The engine itself sends the events of RATE attempts per second (200) for SECONDS (60), each of the size that its dialplan's have, and then
-ATTEMPTS (100000) as fast as the monitor takes them, through its real control port; the monitor logs and counts each, and finds it in the call records, to which
+ATTEMPTS (100000), 1000 per second at the most, through its real control port; the monitor logs and counts each, and finds it in the call records, to which
 they are added too: for a lab that has no further use. Printed: the share of a core, and the memory as it goes. The exit status is 1 if an attempt is not
 counted, or missed, the memory grows by more than 8 MiB in the second half, or 200 per second take 10 % of a core.
 """
@@ -105,6 +105,8 @@ for number in range(100):
         time.sleep(0.02)
     send(sent, attempts // 100)
     sent += attempts // 100
+    # of what was heard in the last seconds it remembers all: that has to be as much in the first half as in the second
+    time.sleep(max(0, began + (number + 1) * attempts / 100 / 1000 - time.monotonic()))
     if number % 10 == 9:
         rss.append(memory())
         print("  %d attempts: %.1f MiB" % (sent, rss[-1]), flush=True)
