@@ -159,6 +159,11 @@ class LoadResult:
     pdd: list[float]  # post-dial delays of the answered calls, sorted
     results: list[CallResult] = field(default_factory=list)
 
+    @property
+    def broken(self) -> int:
+        """Calls that failed after they rang, as when the carrier dies in between: nobody else is asked for those (the contract's rule 5)."""
+        return sum(1 for call in self.results if call.code != 200 and any(code > 100 for _delay, code in call.provisionals))
+
     def percentile(self, percent: float) -> float:
         """The post-dial delay that so many of the answered calls stayed within (nearest rank)."""
         return self.pdd[max(0, math.ceil(len(self.pdd) * percent / 100) - 1)] if self.pdd else math.nan

@@ -39,7 +39,8 @@ def lost(lab: Lab, measured: list[System]) -> Table:
         for number, system in enumerate(measured):
             system.rest()
             result = cut_in_the_middle(lab, system.caller, fault)
-            row = (str(300 - result.codes[200]), f"{result.percentile(50) * 1000:,.0f} ms", f"{result.percentile(99) * 1000:,.0f} ms")
+            failed = f"{300 - result.codes[200] - result.broken}" + (f" (and {result.broken} that rang)" if result.broken else "")
+            row = (failed, f"{result.percentile(50) * 1000:,.0f} ms", f"{result.percentile(99) * 1000:,.0f} ms")
             table.add_row("" if number else what, system.name, *row, end_section=number == len(measured) - 1)
     return table
 

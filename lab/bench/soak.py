@@ -24,7 +24,7 @@ RATE = 10
 
 def soak(lab, system, minutes: int) -> bool:
     """Whether all is well with it."""
-    lost, sizes = 0, []
+    lost, broken, sizes = 0, 0, []
     for minute in range(minutes):
         for carrier in lab.carriers.values():
             carrier.tell(invite=AT_ONCE)
@@ -35,17 +35,19 @@ def soak(lab, system, minutes: int) -> bool:
         ]
         for timer in timers:
             timer.start()
-        codes = system.caller.load(NUMBER, 60 * RATE, RATE, hold=1, timeout=45).codes
+        result = system.caller.load(NUMBER, 60 * RATE, RATE, hold=1, timeout=45)
         for timer in timers:
             timer.join()
-        lost += 60 * RATE - codes[200]
+        broken += result.broken
+        lost += 60 * RATE - result.codes[200] - result.broken
         sizes.append(system.memory())
-        console.print(f"{system.name}, minute {minute + 1}: the primary {fault} for 25 s; {dict(codes)}; it holds {sizes[-1] // 1024} MiB")
+        console.print(f"{system.name}, minute {minute + 1}: the primary {fault} for 25 s; {dict(result.codes)}; it holds {sizes[-1] // 1024} MiB")
         system.forget()
     left = system.engine.active_calls()
     settled = sizes[len(sizes) // 2 :]
     grown = settled[-1] - settled[0] if len(settled) > 2 else 0
-    console.print(f"{system.name}: {minutes * 60 * RATE} calls, {lost} lost; {left} channels left; memory grew by {grown} KiB in the second half\n")
+    calls = f"{minutes * 60 * RATE} calls, {lost} lost, and {broken} that rang when their carrier died"
+    console.print(f"{system.name}: {calls}; {left} channels left; memory grew by {grown} KiB in the second half\n")
     return not lost and not left and grown <= 50 * 1024
 
 
