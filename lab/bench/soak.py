@@ -48,7 +48,7 @@ def soak(lab, system, minutes: int) -> bool:
     grown = settled[-1] - settled[0] if len(settled) > 2 else 0
     calls = f"{minutes * 60 * RATE} calls, {lost} lost, and {broken} that rang when their carrier died"
     console.print(f"{system.name}: {calls}; {left} channels left; memory grew by {grown} KiB in the second half\n")
-    return not lost and not left and grown <= 50 * 1024
+    return not lost and broken <= minutes and not left and grown <= 50 * 1024
 
 
 def main() -> int:
