@@ -150,7 +150,8 @@ def check_carriers(call: Call, what: str, wires: dict[str, list[dict]]) -> None:
 
 def check_times(what: str, record: dict, wire: list[dict]) -> None:
     """How long the carrier took to answer, and how long it was talked to, are what the carrier saw itself."""
-    answer = next(line for line in wire if line["code"] == 200 and line["method"] == "INVITE")
+    placed = {invite["call_id"] for invite in invites(wire)}  # an earlier call's answer may still be repeated for want of its ACK
+    answer = next(line for line in wire if line["code"] == 200 and line["method"] == "INVITE" and line["call_id"] in placed)
     leg = [line for line in wire if line["call_id"] == answer["call_id"]]
     took = answer["t"] - leg[0]["t"]
     talk = next(line["t"] for line in leg if line["first"].startswith("BYE ")) - answer["t"]
