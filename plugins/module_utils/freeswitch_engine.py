@@ -373,10 +373,10 @@ class FreeSwitch:
 
     def _reload_event_socket(self):
         """While nobody is connected, and nobody connects: the module may go while the thread of a connection still runs in it, which
-        crashes FreeSWITCH (mod_event_socket.c, listener_run: it counts itself out before its end)."""
+        crashes FreeSWITCH (mod_event_socket.c, listener_run: it counts itself out before its end). In two seconds: in one may be at once."""
         port = self._reached[0]
         before = _listening(port)
-        self.ask("sched_api +1 none reload mod_event_socket")
+        self.ask("sched_api +2 none reload mod_event_socket")
         self._client.close()
         self._client = None
         self._await(lambda: _listening(port) != before)
