@@ -18,15 +18,40 @@ from ansible_collections.siptrunk.failover.plugins.module_utils import resolver
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.model import ModelError, read_model
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.plain import plain
-from ansible_collections.siptrunk.failover.plugins.plugin_utils.plan import Question, compile_plan, questions
+from ansible_collections.siptrunk.failover.plugins.plugin_utils.plan import Question, compile_plan, longest_hunt, questions
 
-_SPEC = Path(__file__).parents[2] / "roles" / "plan" / "meta" / "argument_specs.yml"
+_ROLES = Path(__file__).parents[2] / "roles"
 
 
 @functools.cache
 def _spec() -> dict[str, Any]:
     """The shape of the model, from the one place where it is written down."""
-    return yaml.safe_load(_SPEC.read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+    return yaml.safe_load((_ROLES / "plan/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]["main"]["options"]
+
+
+@functools.cache
+def _of_sbcs() -> dict[str, Any]:
+    """What an SBC can do, as its role says it."""
+    return yaml.safe_load((_ROLES / "sbc/vars/main.yml").read_text(encoding="utf-8"))["__sbc_capabilities"]
+
+
+def _hunts(trunks: list[dict[str, Any]], groups: dict[str, list[str]], hostvars: Any) -> dict[str, float]:
+    """Seconds for which the SBCs behind each trunk that leads to some may hunt, by its name."""
+    hunts, problems = {}, []
+    for trunk in trunks:
+        where, group = f"trunk '{trunk['name']}': sbcs '{trunk['sbcs']}'", trunk["sbcs"]
+        if group and not groups.get(group):
+            problems.append(f"{where}: expected a group of the inventory that has a host; known are {', '.join(sorted(groups))}")
+        for host in groups.get(group, []) if group else []:
+            try:
+                model = read_model(_spec(), *(plain(hostvars[host].get(f"siptrunk_{part}")) for part in ("trunks", "routes", "policy")))
+            except ModelError as error:
+                problems.extend(f"{where}: {host}: {problem}" for problem in error.problems)
+            else:
+                hunts[trunk["name"]] = max(longest_hunt(model, _of_sbcs()), hunts.get(trunk["name"], 0))
+    if problems:
+        raise ModelError(problems)
+    return hunts
 
 
 class _NoAnswer(Exception):
@@ -47,7 +72,8 @@ class ActionModule(ActionBase):
         try:
             model = read_model(_spec(), args.get("trunks"), args.get("routes"), args.get("policy"))
             answers = self._resolve(questions(model), task_vars or {}, warnings)
-            plan = compile_plan(model, args.get("capabilities"), answers)
+            hunts = _hunts(model["trunks"], (task_vars or {}).get("groups", {}), (task_vars or {}).get("hostvars", {}))
+            plan = compile_plan(model, args.get("capabilities"), answers, hunts)
         except ModelError as error:
             count = len(error.problems)
             text = "\n".join(f"- {problem}" for problem in error.problems)

@@ -54,6 +54,7 @@ _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
     "from_domain": (_HOST, "a host name or an address"),
     "caller_id": (re.compile(r"[0-9*#+]{1,32}"), "a number of at most 32 of 0-9, *, # and +"),
     "prepend": (_DIGITS, "at most 32 digits, *, # or +"),
+    "sbcs": (_WORD, "the name of a group of the inventory: letters, digits, '_' and '-'"),
     "inbound_context": (_WORD, "at most 64 letters, digits, '_' and '-'"),
     "codecs": (re.compile(r"[A-Za-z0-9]+"), "names of codecs, such as alaw"),
 }

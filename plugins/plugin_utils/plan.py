@@ -50,11 +50,16 @@ def questions(model: dict[str, Any]) -> list[Question]:
     return sorted({(name, trunk["transport"]) for trunk in model["trunks"] for name in _names(trunk) if not addresses.split_address(name)})
 
 
-def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, answers: dict[Question, dict[str, Any]]) -> dict[str, Any]:
+def compile_plan(
+    model: dict[str, Any],
+    capabilities: dict[str, Any] | None,
+    answers: dict[Question, dict[str, Any]],
+    hunts: dict[str, float] | None = None,
+) -> dict[str, Any]:
     """Compile the model (see model.read_model) for an engine of these capabilities.
 
-    `answers` holds a result of the module srv_info for each of questions(). Raises ModelError
-    with all that is wrong.
+    `answers` holds a result of the module srv_info for each of questions(); `hunts`, by the name of each trunk
+    that leads to SBCs of ours, the seconds for which those may hunt (longest_hunt). Raises ModelError with all that is wrong.
     """
     capabilities = can.ANYTHING if capabilities is None else {**can.ANYTHING, **capabilities}
     no_response_timeout = can.effective(capabilities, "no_response_timeout", model["policy"]["no_response_timeout"])
@@ -63,7 +68,7 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
     tables = _Tables()
 
     # by name, so that the order in which the user wrote them changes nothing, not even the names of tables
-    settings = sorted(model["trunks"], key=lambda trunk: trunk["name"])
+    settings = [_before_sbcs(trunk, hunts or {}, problems) for trunk in sorted(model["trunks"], key=lambda trunk: trunk["name"])]
     trunks = [_trunk(trunk, no_response_timeout["effective"], capabilities, answers, problems, warnings) for trunk in settings]
     by_name = {trunk["name"]: (trunk, given) for trunk, given in zip(trunks, settings, strict=True)}
     in_order = sorted(model["routes"], key=lambda route: route["name"])
@@ -81,7 +86,47 @@ def compile_plan(model: dict[str, Any], capabilities: dict[str, Any] | None, ans
     return dict(zip(KEYS, (trunks, routes, _numbers(routes), tables.by_name, no_response_timeout, warnings), strict=True))
 
 
+def longest_hunt(model: dict[str, Any], capabilities: dict[str, Any]) -> float:
+    """Seconds after which the engine has told the caller what came of it, at the latest, unless it rings: the longest of all routes.
+
+    Nothing is resolved for it: each trunk counts with as many targets as may be asked.
+    """
+    capabilities = {**can.ANYTHING, **capabilities}
+    by_name = {trunk["name"]: trunk for trunk in model["trunks"]}
+    policy = model["policy"]
+
+    def longest(route: dict[str, Any]) -> float:
+        seconds = 0.0
+        for trunk in (by_name[member["name"]] for group in route["trunks"] for member in group):
+            chosen = _choice(trunk, route, policy)
+            bounds = _bounds(capabilities, chosen, policy["no_response_timeout"])
+            asked = min(chosen("max_targets"), len(trunk["servers"] or []) or chosen("max_targets"))
+            seconds += asked * bounds["progress"]["latest"]
+        return seconds
+
+    return round(max(longest(route) for route in model["routes"]), 3)
+
+
 # --- trunks ------------------------------------------------------------------------------
+
+
+# What an SBC of ours answers when it has asked everyone: nobody else is to be asked. That it is unwell it says by 503.
+_SBC_VERDICTS = {500: verdicts.FINAL, "no_progress": verdicts.FINAL}
+_SBC_MARGIN = 1  # second
+
+
+def _before_sbcs(trunk: dict[str, Any], hunts: dict[str, float], problems: list[str]) -> dict[str, Any]:
+    """The trunk's settings, with bounds and verdicts that let SBCs of ours hunt."""
+    if trunk["name"] not in hunts:
+        return trunk
+    least = hunts[trunk["name"]] + _SBC_MARGIN
+    asked = trunk["no_progress_timeout"]
+    if asked is not None and asked < least:
+        problems.append(
+            f"trunk '{trunk['name']}': no_progress_timeout {asked:g}: the SBCs behind it may hunt for {hunts[trunk['name']]:g} seconds; "
+            f"remove it, or give at least {least:g}"
+        )
+    return {**trunk, "no_progress_timeout": asked or least, "verdicts": {**_SBC_VERDICTS, **trunk["verdicts"]}}
 
 
 def _trunk(
@@ -214,9 +259,7 @@ def _route(
     where = f"route '{route['name']}'"
     members = [member["name"] for group in route["trunks"] for member in group]
 
-    def chosen(key: str, *more_specific: dict[str, Any]) -> Any:
-        return next(value for source in (*more_specific, route, policy) if (value := source.get(key)) is not None)
-
+    chosen = _choice(route, policy)
     needs = [("weights", any(len(group) > 1 for group in route["trunks"])), ("emergency", route["emergency"])]
     problems.extend(f"{where}: {lack}" for feature, used in needs if used and (lack := can.missing(capabilities, feature)))
 
@@ -241,16 +284,21 @@ def _route(
     costs = {}
     for name in members:
         trunk, settings = trunks[name]
-        bounds = _bounds(capabilities, lambda key, s=settings: chosen(key, s), policy["no_response_timeout"])
+        bounds = _bounds(capabilities, _choice(settings, route, policy), policy["no_response_timeout"], hunted=bool(settings["sbcs"]))
         table = tables.name_of(policy["verdicts"], route["verdicts"], settings["verdicts"])
         plan["attempts"] += [{"trunk": name, "target": target["id"], "bounds": bounds, "verdicts": table} for target in trunk["targets"]]
         asked = min(len(trunk["targets"]), plan["max_targets"])
-        costs[name] = (asked, _step(bounds, tables.by_name[table], plan["hunt_after_ringing"]))
+        costs[name] = (asked, _step(bounds, tables.by_name[table], plan["hunt_after_ringing"], at_once=bool(settings["sbcs"])))
     plan["worst_post_dial_delay"] = _worst(costs)
     bound = "ring_timeout" if can.missing(capabilities, "no_progress") else "no_progress_timeout"
     _check_worst(plan, chosen("max_post_dial_delay"), bound, where, problems, warnings)
     warnings.extend(f"{where}: {fate}" for fate in _shared_fate([trunks[name][0] for name in members]))
     return plan
+
+
+def _choice(*sources: dict[str, Any]) -> Callable[[str], Any]:
+    """What is set, the most specific first."""
+    return lambda key: next(value for source in sources if (value := source.get(key)) is not None)
 
 
 def _match(route: dict[str, Any]) -> list[dict[str, str]]:
@@ -265,10 +313,15 @@ def _numbers(routes: list[dict[str, Any]]) -> list[dict[str, str]]:
     return sorted(numbers, key=lambda number: patterns.specificity(number["pattern"]))
 
 
-def _bounds(capabilities: dict[str, Any], chosen: Callable[[str], float], no_response: float) -> dict[str, dict[str, float]]:
-    """The three bounds of an attempt. A target that says nothing makes no progress either, so the shorter one ends it."""
+def _bounds(
+    capabilities: dict[str, Any], chosen: Callable[[str], float], no_response: float, hunted: bool = False
+) -> dict[str, dict[str, float]]:
+    """The three bounds of an attempt. A target that says nothing makes no progress either, so the shorter one ends it.
+
+    Where it hunts before it rings, it rings for its whole time all the same.
+    """
     silence = can.effective(capabilities, "no_response_timeout", no_response)
-    ring = can.effective(capabilities, "ring_timeout", chosen("ring_timeout"))
+    ring = can.effective(capabilities, "ring_timeout", chosen("ring_timeout") + (chosen("no_progress_timeout") if hunted else 0))
     progress = can.effective(capabilities, "no_progress_timeout", chosen("no_progress_timeout"))
     if can.missing(capabilities, "no_progress"):
         progress = {**ring, "asked": progress["asked"]}
@@ -276,21 +329,23 @@ def _bounds(capabilities: dict[str, Any], chosen: Callable[[str], float], no_res
     return {"silence": {**shorter, "asked": no_response}, "progress": progress, "ring": ring}
 
 
-def _step(bounds: dict[str, dict[str, float]], table: dict[str, str], hunt_after_ringing: bool) -> tuple[float, float]:
+def _step(bounds: dict[str, dict[str, float]], table: dict[str, str], hunt_after_ringing: bool, at_once: bool) -> tuple[float, float]:
     """Seconds an attempt can last before the next target, and before the next trunk, is asked.
 
     A carrier may say 100 and then fail at any moment until the progress bound, so any code that
-    goes on costs that bound: the bound for silence alone would promise too much.
+    goes on costs that bound: the bound for silence alone would promise too much. An SBC of ours says such codes at once.
     """
 
-    answered = {verdict for outcome, verdict in table.items() if outcome not in ("silent", "unreachable", "rang_out")}
+    answered = {verdict for outcome, verdict in table.items() if outcome.isdigit()}
 
     def longest(*leading_on: str) -> float:
         times = [bounds["silence"]["latest"]] if {table["silent"], table["unreachable"]} & set(leading_on) else []
         if answered & set(leading_on):
-            times.append(bounds["progress"]["latest"])
+            times.append(0 if at_once else bounds["progress"]["latest"])
             if hunt_after_ringing:
                 times.append(bounds["ring"]["latest"])
+        if table["no_progress"] in leading_on:
+            times.append(bounds["progress"]["latest"])
         if table["rang_out"] in leading_on:
             times.append(bounds["ring"]["latest"])
         return max(times, default=0)

@@ -98,6 +98,7 @@ TRUNK_MISTAKES = (
     ({"from_domain": "acme_.example:5060"}, f"from_domain 'acme_.example:5060': {HOST}"),
     ({"caller_id": "Example <100>"}, "caller_id 'Example <100>': expected a number of at most 32 of 0-9, *, # and +"),
     ({"digits": {"prepend": "w1"}}, "digits: prepend 'w1': expected at most 32 digits, *, # or +"),
+    ({"sbcs": "our sbcs"}, "sbcs 'our sbcs': expected the name of a group of the inventory: letters, digits, '_' and '-'"),
     ({"inbound_context": "from,trunk"}, "inbound_context 'from,trunk': expected at most 64 letters, digits, '_' and '-'"),
     ({"codecs": ["alaw", "g729/8000"]}, "codecs 'g729/8000': expected names of codecs, such as alaw"),
     # where it is
@@ -377,7 +378,7 @@ def test_defaults_are_filled():
                 **dict.fromkeys(
                     ["carrier", "site", "domain", "username", "auth_username", "password", "realm", "from_user", "from_domain"]
                 ),
-                **dict.fromkeys(["caller_id", "inbound_context", "no_progress_timeout", "ring_timeout"]),
+                **dict.fromkeys(["caller_id", "sbcs", "inbound_context", "no_progress_timeout", "ring_timeout"]),
                 "servers": [{"host": "198.18.1.10", "port": None, "priority": 10, "weight": 50}],
                 "transport": "udp",
                 "register": False,

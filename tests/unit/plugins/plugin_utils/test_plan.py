@@ -67,9 +67,9 @@ def trunk(name, number, targets=1, **more):
     return {"name": name, "servers": [{"host": f"198.18.{number}.{host}", "priority": host} for host in range(1, targets + 1)], **more}
 
 
-def compile_model(trunks=(ACME, BETA), routes=(NANP,), policy=None, capabilities=None, answers=None):
+def compile_model(trunks=(ACME, BETA), routes=(NANP,), policy=None, capabilities=None, answers=None, hunts=None):
     checked = model.read_model(SPEC, list(trunks), list(routes), policy or {})
-    return plan.compile_plan(checked, capabilities, ANSWERS if answers is None else answers)
+    return plan.compile_plan(checked, capabilities, ANSWERS if answers is None else answers, hunts)
 
 
 def problems_of(**kwargs):
@@ -589,6 +589,66 @@ def test_a_trunk_that_max_attempts_never_reaches():
     assert str(error.value) == (
         "route 'all': it lists 3 trunks, but max_attempts is 2, so 'c' might never be asked; raise max_attempts, or remove a trunk"
     )
+
+
+# --- SBCs ----------------------------------------------------------------------------------
+
+KAMAILIO = {"settings": {name: {"floor": 0.5, "step": 0.001, "slack": 0.2} for name in ("no_response_timeout", "no_progress_timeout")}}
+SBCS = trunk("sbcs", 9, 2, sbcs="siptrunk_sbc")
+
+
+@pytest.mark.parametrize(
+    ("trunks", "routes", "policy", "seconds"),
+    [
+        pytest.param([trunk("a", 1)], [["a"]], {}, 10.2, id="one target"),
+        # 3 x 10.2
+        pytest.param([trunk("a", 1, 2), trunk("b", 2)], [["a", "b"]], {}, 30.6, id="the last one counts too"),
+        pytest.param([trunk("a", 1, 5)], [["a"]], {}, 20.4, id="no more than max_targets"),
+        # as many as there may be
+        pytest.param([ACME], [["acme"]], {"max_targets": 3}, 30.6, id="a domain leads to as many targets as may be asked"),
+        pytest.param([trunk("a", 1), trunk("b", 2, no_progress_timeout=15)], [["a"], ["b"]], {}, 15.2, id="the slowest route"),
+    ],
+)
+def test_how_long_an_sbc_hunts(trunks, routes, policy, seconds):
+    routes = [{"name": f"r{at}", "match": [f"_{at}X."], "trunks": names} for at, names in enumerate(routes, start=1)]
+    assert plan.longest_hunt(model.read_model(SPEC, trunks, routes, policy), KAMAILIO) == seconds
+
+
+def test_sbcs_get_the_time_to_ask_everyone_and_to_ring():
+    compiled = compile_model([SBCS], [{"name": "all", "match": ["_X."], "trunks": ["sbcs"]}], hunts={"sbcs": 61.2})
+    bounds = compiled["routes"][0]["attempts"][0]["bounds"]
+    assert {name: bound["effective"] for name, bound in bounds.items()} == {"silence": 4, "progress": 62.2, "ring": 122.2}
+
+
+def test_what_an_sbc_answers_that_has_asked_everyone_is_final():
+    beta = {**BETA, "no_progress_timeout": 5}
+    compiled = compile_model([SBCS, beta], [{"name": "all", "match": ["_X."], "trunks": ["sbcs", "beta"]}], hunts={"sbcs": 61.2})
+    route = compiled["routes"][0]
+    table = compiled["verdicts"][route["attempts"][0]["verdicts"]]
+    assert {code: table[code] for code in ("500", "no_progress", "404", "503", "silent", "403")} == {
+        "500": "final", "no_progress": "final", "404": "final", "503": "next_target", "silent": "next_target", "403": "next_trunk",
+    }  # fmt: skip
+    assert compiled["verdicts"][route["attempts"][-1]["verdicts"]]["500"] == "next_target", "of beta"
+    # 4 for a silent SBC, 4 for the other; what they say, they say at once
+    assert route["worst_post_dial_delay"] == {"seconds": 8, "sum": "sbcs 2 x 4"}
+
+
+def test_who_goes_on_after_an_sbc_waits_for_its_hunt():
+    with pytest.raises(model.ModelError, match=r"after 66\.2 seconds \(sbcs 66\.2\)"):
+        compile_model(
+            [{**SBCS, "verdicts": {"no_progress": "next_trunk"}}, BETA],
+            [{"name": "all", "match": ["_X."], "trunks": ["sbcs", "beta"]}],
+            hunts={"sbcs": 61.2},
+        )
+
+
+def test_a_bound_that_would_cut_the_hunt_of_an_sbc_is_refused():
+    routes = [{"name": "all", "match": ["_X."], "trunks": ["sbcs"]}]
+    assert problems_of(trunks=[{**SBCS, "no_progress_timeout": 30}], routes=routes, hunts={"sbcs": 61.2}) == [
+        "trunk 'sbcs': no_progress_timeout 30: the SBCs behind it may hunt for 61.2 seconds; remove it, or give at least 62.2"
+    ]
+    compiled = compile_model([{**SBCS, "no_progress_timeout": 70}], routes, hunts={"sbcs": 61.2})
+    assert compiled["routes"][0]["attempts"][0]["bounds"]["progress"]["effective"] == 70
 
 
 # --- capabilities --------------------------------------------------------------------------
