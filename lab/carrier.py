@@ -37,13 +37,15 @@ Behaviours of an INVITE, all times in seconds:
 `after` is 1 and `code` is 503 where nothing else is said; "number" takes the last three digits of the number for the code.
 After a 200 with `rtp` the carrier sends sound (RTP, with RTCP) until the call ends, but for one packet in so many (0: all of
 them), every other one 5 ms late; it reports 7 packets lost, a jitter of 2 ms, and a round trip 50 ms longer than it is. One such
-call at a time. After a 200 with `talk` the carrier hangs up that much later. `headers` are added to the code:
+call at a time; a line of <state-dir>/sound.jsonl tells what it heard: {call_id, heard: moments of the packets that came in}. After
+a 200 with `reinvite` the carrier sends a re-INVITE
+that much later, and with `talk` it hangs up that much after that. `headers` are added to the code:
 {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with 302 to redirect. `ignore_ack: true` sends a code other than 2xx again
 for 8 seconds, over every transport, though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is
 late has not seen the INVITE either, and its late 180 or 200 stands.
 
 Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport (udp, tcp, tls), peer, first, method, code, call_id,
-cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route, x_trunk}}. t is in seconds
+cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route, x_trunk, via}}. t is in seconds
 of the epoch; user and host are those of a request's URI.
 """
 
@@ -77,7 +79,7 @@ REASONS = {
 T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # RFC 3261 section 17.1.1.2: T1, T2 and 64 x T1
 DEAF = 8.0  # how long `ignore_ack` sends again
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
-LOGGED = ("from", "to", "contact", "user-agent", "route", "x-trunk")
+LOGGED = ("from", "to", "contact", "user-agent", "route", "x-trunk", "via")
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
 
 
@@ -181,7 +183,9 @@ class Call:
         self.tag = request.to_tag or secrets.token_hex(6)
         self.last = ""  # the latest response, for retransmitted INVITEs
         self.final = False
-        self.acked, self.ended, self.bye_answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.acked, self.ended, self.answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.cseq = 0  # of our own requests within the dialog
+        self.body = request.body  # the latest SDP of the other side
         self.task: asyncio.Task | None = None
 
 
@@ -236,7 +240,7 @@ class Carrier:
             "first": message.first, "method": message.method, "code": message.code, "call_id": message.get("call-id"),
             "cseq": message.cseq, "user": message.user, "host": message.host,
             "from_user": message.find(r"sips?:([^@;>]*)@", "from"), "retrans": retrans,
-            "headers": {name.replace("-", "_"): message.get(name) for name in LOGGED},
+            "headers": {name.replace("-", "_"): ", ".join(message.all(name)) for name in LOGGED},
         }  # fmt: skip
         self.wire.write(json.dumps(line) + "\n")
 
@@ -296,8 +300,11 @@ class Carrier:
         if control.get("silent"):
             return
         if message.code:
-            for call in self.dialogs.get(message.find(r";\s*tag=([^;>\s]+)", "from"), []):
-                call.bye_answered.set()
+            for call in self.dialogs.get(message.find(r";\s*tag=([^;>\s]+)", "from"), []) if message.code >= 200 else []:
+                call.answered.set()
+                call.body = message.body or call.body
+                if message.method == "INVITE" and message.cseq == call.cseq:
+                    self.transmit(call.peer, self.within_dialog(call, "ACK"))
         elif again:
             if call.last:
                 self.transmit(peer, call.last, retrans=True)
@@ -328,7 +335,9 @@ class Carrier:
             self.respond(request, peer, 481)
             return
         call = self.calls[request.branch] = Call(request, peer)
-        self.dialogs.setdefault(call.tag, []).append(call)
+        for known in self.dialogs.setdefault(call.tag, []):
+            known.body = request.body or known.body
+        self.dialogs[call.tag].append(call)
         told = control["invite"]
         if request.to_tag:
             work = self.finish(call, 200)
@@ -389,9 +398,11 @@ class Carrier:
         if call.final and steps[-1][1] == 200:
             if told.get("rtp") is not None:
                 self.start_sound(call, int(told["rtp"]))
+            if told.get("reinvite") is not None and not await within(call.ended, float(told["reinvite"])):
+                await self.ask(call, "INVITE")
             talk = told.get("talk") if call.acked.is_set() else 0  # section 13.3.1.4: no ACK, so no call
             if not await within(call.ended, None if talk is None else float(talk)):
-                await self.bye(call)
+                await self.ask(call, "BYE")
 
     def start_sound(self, call: Call, lose: int) -> None:
         task = asyncio.get_running_loop().create_task(self.sound(call, lose))
@@ -400,8 +411,6 @@ class Carrier:
 
     async def sound(self, call: Call, lose: int) -> None:
         """RTP of 20 ms, and a report each second on what came in (RFC 3550 sections 5.1 and 6.4.1), until the call ends."""
-        body = call.request.body
-        peer = re.search(r"(?m)^c=IN IP4 (\S+)", body)[1], int(re.search(r"(?m)^m=audio (\d+)", body)[1])
         loop, own = asyncio.get_running_loop(), secrets.randbits(32)
         heard = Sound()
         rtp, _protocol = await loop.create_datagram_endpoint(lambda: heard, local_addr=(self.address, 40000))
@@ -411,6 +420,7 @@ class Carrier:
             for number in range(1, 60 * 50):
                 if await within(call.ended, max(0, began + number * 0.02 + number % 2 * 0.005 - loop.time())):
                     return
+                peer = re.search(r"(?m)^c=IN IP4 (\S+)", call.body)[1], int(re.search(r"(?m)^m=audio (\d+)", call.body)[1])
                 if not lose or number % lose:
                     sent += 1
                     rtp.sendto(struct.pack("!BBHII", 0x80, 8, number & 0xFFFF, number * 160, own) + b"\xd5" * 160, peer)
@@ -422,6 +432,8 @@ class Carrier:
         finally:
             rtp.close()
             rtcp.close()
+            with open(os.path.join(self.state_dir, "sound.jsonl"), "a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"call_id": call.request.get("call-id"), "heard": heard.moments}) + "\n")
 
     async def finish(self, call: Call, code: int, reason: str = "", headers: dict | None = None, ignore_ack: bool = False) -> None:
         """A final answer, again until its ACK: non-2xx by RFC 3261 section 17.2.1, 2xx by 13.3.1.4, which holds for TCP too."""
@@ -439,15 +451,23 @@ class Carrier:
                 self.transmit(call.peer, text, retrans=True)
             waited, wait = waited + wait, min(2 * wait, T2)
 
-    async def bye(self, call: Call) -> None:
+    def within_dialog(self, call: Call, method: str) -> str:
+        """A request of ours within the call; an INVITE with the same SDP as before."""
         request = call.request
         target = request.find(r"<([^>]+)>", "contact") or request.get("contact").partition(";")[0]
+        call.cseq += method != "ACK"
+        sdp = self.sdp() if method == "INVITE" else ""
         via = f"SIP/2.0/{call.peer.transport.upper()} {self.here(call.peer)};branch=z9hG4bK{secrets.token_hex(8)};rport"
-        lines = [f"BYE {target} SIP/2.0", f"Via: {via}", "Max-Forwards: 70", *(f"Route: {value}" for value in request.all("record-route"))]
+        lines = [f"{method} {target} SIP/2.0", f"Via: {via}", "Max-Forwards: 70", *(f"Route: {value}" for value in request.all("record-route"))]
         lines += [f"From: {request.get('to')};tag={call.tag}", f"To: {request.get('from')}", f"Call-ID: {request.get('call-id')}"]
-        text = "\r\n".join([*lines, "CSeq: 1 BYE", "Content-Length: 0", "", ""])
+        lines += [f"Contact: <sip:{self.here(call.peer)}>", "Content-Type: application/sdp"] if sdp else []
+        return "\r\n".join([*lines, f"CSeq: {call.cseq} {method}", f"Content-Length: {len(sdp)}", "", sdp])
+
+    async def ask(self, call: Call, method: str) -> None:
+        text = self.within_dialog(call, method)
+        call.answered.clear()
         self.transmit(call.peer, text)
-        await self.resend(call, text, call.bye_answered)
+        await self.resend(call, text, call.answered)
 
     # --- registration ---------------------------------------------------------------------
 
@@ -561,12 +581,14 @@ class Sound(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.ssrc = self.highest = 0
         self.last_report, self.when = 0, 0.0
+        self.moments: list[float] = []
 
     def datagram_received(self, data: bytes, addr: tuple) -> None:
         if 200 <= data[1] <= 204:
             if data[1] == 200 and len(data) >= 20:
                 self.last_report, self.when = struct.unpack("!I", data[10:14])[0], time.time()
             return
+        self.moments.append(round(time.time(), 3))
         number, _stamp, self.ssrc = struct.unpack("!HII", data[2:12])
         self.highest = max(self.highest, number)
 

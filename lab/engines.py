@@ -91,6 +91,10 @@ class Asterisk:
         rows = re.findall(r"Contact: +(\S+?)/\S+ +\S+ +(\w+)", self.command("pjsip list contacts"))
         return {target: status != "Unavail" for target, status in rows}
 
+    def register(self, trunk: str) -> None:
+        """Register the trunk now, not when it is time."""
+        self.command(f"pjsip send register {trunk}")
+
     def drain(self, *trunks: str) -> None:
         """Take these trunks out, and no others."""
         self.command("database deltree siptrunk_drained")
@@ -155,6 +159,10 @@ class FreeSwitch:
         rows = re.findall(r"<name>(\S+)\.probe</name>.*?<status>(\w+)</status>", self.command("sofia xmlstatus gateway"), re.DOTALL)
         return {target: status == "UP" for target, status in rows}
 
+    def register(self, trunk: str) -> None:
+        """As for Asterisk."""
+        self.command(f"sofia profile siptrunk register {trunk}.registration")
+
     def drain(self, *trunks: str) -> None:
         """As for Asterisk."""
         old = 'for name in $(fs db\\ list/siptrunk_drained | tr , " "); do fs "db delete/siptrunk_drained/$name"; done; '
@@ -169,4 +177,95 @@ class FreeSwitch:
         return int(self.command("show channels count").split()[0])
 
 
-ENGINES = {"asterisk": Asterisk, "asterisk-16": Asterisk, "freeswitch": FreeSwitch}
+@dataclass
+class Kamailio:
+    """A Kamailio that the role sbc configured."""
+
+    container: str
+    name: ClassVar[str] = "Kamailio"
+    host: ClassVar[str] = "sbc"
+    trunk_port: ClassVar[int] = 5060
+    config: ClassVar[str] = "/etc/kamailio/siptrunk"
+    records_file: ClassVar[str] = "/var/log/kamailio/siptrunk-cdr.jsonl"
+    process: ClassVar[str] = "kamailio"
+
+    plan = Asterisk.plan
+    records = Asterisk.records
+
+    def listen(self, seconds: float) -> list[tuple[float, dict[str, str]]]:
+        """As for Asterisk; the monitor, if there is one, hears nothing meanwhile."""
+        return [tuple(line) for line in map(json.loads, self.script(_LISTEN, str(seconds)).splitlines())]
+
+    def script(self, text: str, *arguments: str) -> str:
+        """What a Python script says in which ask(METHOD, PARAMETER...) asks Kamailio."""
+        return podman(self.container, ["python3", "-c", _ASK + text, *arguments])
+
+    def ask(self, method: str, *params: object) -> object:
+        """The result of a command, None when it fails."""
+        return json.loads(self.script(f"print(json.dumps(ask({method!r}, *{list(params)!r})))"))
+
+    def forget(self) -> None:
+        """As for Asterisk."""
+        self.script("ask('htable.flush', 'marks')")
+
+    def cooling(self) -> bool:
+        """As for Asterisk."""
+        entries = [entry for bucket in self.ask("htable.dump", "marks") or [] for entry in bucket["slot"]]
+        return any(entry["name"].startswith("cool:") and int(entry["value"]) > time.time() for entry in entries)
+
+    def mark(self, kind: str, name: str, seconds: float) -> None:
+        """As for Asterisk."""
+        self.script(f"ask('htable.seti', 'marks', {f'{kind}:{name}'!r}, {round(time.time() + seconds)})")
+
+    def reachable(self) -> dict[str, bool]:
+        """As for Asterisk."""
+        sets = [record["SET"] for record in (self.ask("dispatcher.list") or {}).get("RECORDS", [])]
+        dests = [entry["DEST"] for found in sets for entry in found["TARGETS"]]
+        return {dest["ATTRS"]["DUID"]: not dest["FLAGS"].startswith(("I", "T")) for dest in dests}
+
+    def register(self, trunk: str) -> None:
+        """As for Asterisk."""
+        self.ask("uac.reg_refresh", trunk)
+
+    def drain(self, *trunks: str) -> None:
+        """As for Asterisk."""
+        podman(self.container, ["sh", "-c", "cd /var/lib/siptrunk/drained && rm -f -- * && for name; do echo test > $name; done", "sh", *trunks])
+
+    def drained(self) -> bool:
+        """As for Asterisk."""
+        return podman(self.container, ["ls", "/var/lib/siptrunk/drained"]).strip() != ""
+
+    def active_calls(self) -> int:
+        """As for Asterisk."""
+        return 2 * int((self.ask("dlg.stats_active") or {}).get("all", 0))  # both legs, as a PBX has them
+
+
+_ASK = '''import json, os, socket, tempfile
+def ask(method, *params):
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        os.chmod(folder, 0o755)
+        connection.bind(folder + "/s")
+        os.chmod(folder + "/s", 0o666)
+        connection.settimeout(5)
+        connection.sendto(json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 1}).encode(), "/run/kamailio/siptrunk.sock")
+        return json.loads(connection.recv(1 << 20)).get("result")
+'''
+
+_LISTEN = '''
+import sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+    ear.bind(("127.0.0.1", 0))
+    ear.settimeout(0.1)
+    ask("htable.sets", "listener", "monitor", "%d abc" % ear.getsockname()[1])
+    ends = time.time() + float(sys.argv[1])
+    while time.time() < ends:
+        try:
+            event = json.loads(ear.recv(65536))
+        except socket.timeout:
+            continue
+        name = event.pop("event").lower().replace("siptrunk", "")
+        if name in ("attempt", "answered"):
+            print(json.dumps([time.time(), {**{key: str(value) for key, value in event.items()}, "name": name}]))
+'''
+
+ENGINES = {"asterisk": Asterisk, "asterisk-16": Asterisk, "freeswitch": FreeSwitch, "sbc": Kamailio}

@@ -72,6 +72,11 @@ class Carrier:
         script = f"awk -F '[:,]' '$2 + 0 >= {since or 0:.6f}' {shlex.quote(self.state_dir)}/wire.jsonl 2>/dev/null || true"
         return [json.loads(line) for line in self.run(self.container, ["sh", "-c", script]).splitlines()]
 
+    def heard(self, call_id: str) -> list[float]:
+        """When a packet of sound came in, of a call that it answered with `rtp` and that has ended."""
+        lines = self.run(self.container, ["cat", f"{self.state_dir}/sound.jsonl"], check=False).splitlines()
+        return next((line["heard"] for line in map(json.loads, reversed(lines)) if line["call_id"] == call_id), [])
+
     def invites(self, since: float | None = None) -> list[dict]:
         """The calls it received since then; see `invites`."""
         return invites(self.wire(since))
@@ -284,7 +289,16 @@ class Caller:
         return LoadResult(Counter(r.code for r in results), pdd, results)
 
     def sipp(
-        self, number: str | list[str], talk: float, gives_up: float, limit: float, from_user: str, calls: int = 1, rate: float = 1, echo: bool = False
+        self,
+        number: str | list[str],
+        talk: float,
+        gives_up: float,
+        limit: float,
+        from_user: str,
+        calls: int = 1,
+        rate: float = 1,
+        echo: bool = False,
+        scenario: Path = SCENARIO,
     ) -> list[Message]:
         """Run SIPp, for `limit` seconds at most; its message log. The scenario comes on standard input, so that one exec does it all."""
         options = [
@@ -301,7 +315,7 @@ class Caller:
             f"timeout -k 5 {math.ceil(limit) + 10} sipp {shlex.join(options)} > out 2>&1 < /dev/null; "
             '[ -s messages.log ] && cat messages.log || { cat out >&2; false; }; status=$?; rm -rf "$d"; exit $status'
         )
-        return parse_sipp_messages(self.run(self.container, ["sh", "-c", script], SCENARIO.read_text(encoding="utf-8")))
+        return parse_sipp_messages(self.run(self.container, ["sh", "-c", script], scenario.read_text(encoding="utf-8")))
 
 
 # --- the lab -----------------------------------------------------------------------------
@@ -320,7 +334,8 @@ class Lab:
         return f"siptrunk-{self.name}-{host}"
 
     def __post_init__(self) -> None:
-        self.addresses = {"acme1": f"{self.net}.21", "acme2": f"{self.net}.22", "beta1": f"{self.net}.31", "pbx": f"{self.net}.11", "fs": f"{self.net}.12"}
+        numbers = {"acme1": 21, "acme2": 22, "beta1": 31, "pbx": 11, "fs": 12, "sbc": 13, "sbc1": 13, "floating": 14, "sbc2": 15}
+        self.addresses = {host: f"{self.net}.{number}" for host, number in numbers.items()}
         self.carriers = {host: Carrier(self.container(host)) for host in CARRIERS}
         self.caller = Caller(self.container("caller"), f"{self.net}.91", self.addresses[self.pbx])
 

@@ -11,9 +11,12 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   engine:
-    description: The phone system to ask.
+    description:
+      - The phone system to ask.
+      - V(sbc) is Kamailio as P(siptrunk.failover.sbc#role) configures it. It is asked over a Unix socket that is open to root, and of the
+        options below takes O(connect_timeout) alone.
     type: str
-    choices: [asterisk, freeswitch]
+    choices: [asterisk, freeswitch, sbc]
     default: asterisk
   host:
     description:
@@ -35,7 +38,7 @@ options:
     description:
       - The secret of that section; it does not cross the wire, a digest of it does. For FreeSWITCH the C(password) of
         C(event_socket.conf.xml).
-      - Give this or O(password_file).
+      - Give this or O(password_file), but for O(engine=sbc).
     type: str
   password_file:
     description:

@@ -25,6 +25,11 @@ options:
     type: list
     elements: str
     default: []
+  hidden:
+    description: Names of files that O(group) reads and no output shows a line of. Those of O(private) are hidden anyway.
+    type: list
+    elements: str
+    default: []
   allow_restart:
     description: Restart when something needs it, which ends calls.
     type: bool

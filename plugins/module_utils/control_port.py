@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami, esl
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami, esl, kamailio
 
 PORTS = {"asterisk": 5038, "freeswitch": 8021}
 ARGUMENTS = {
-    "engine": {"type": "str", "choices": list(PORTS), "default": "asterisk"},
+    "engine": {"type": "str", "choices": [*PORTS, "sbc"], "default": "asterisk"},
     "host": {"type": "str", "default": "127.0.0.1"},
     "port": {"type": "int"},
     "username": {"type": "str"},
@@ -22,7 +22,7 @@ ARGUMENTS = {
     "password_file": {"type": "path", "no_log": False},
     "connect_timeout": {"type": "float", "default": 5},
 }
-NEEDS_USERNAME = [("engine", "asterisk", ["username"])]
+NEEDED = [("engine", "asterisk", ["username"]), *(("engine", engine, ["password", "password_file"], True) for engine in PORTS)]
 ONE_PASSWORD = [("password", "password_file")]
 
 # What an action needs besides the core of Asterisk.
@@ -40,6 +40,9 @@ def client(module):
     Errors: ValueError that names the option.
     """
     params = module.params
+    check_seconds(params, "connect_timeout", 0.01)
+    if params["engine"] == "sbc":
+        return kamailio.KamailioClient(timeout=params["connect_timeout"])
     password = params["password"]
     if params["password_file"]:
         password = read_password(params["password_file"])
@@ -54,7 +57,6 @@ def client(module):
     port = PORTS[params["engine"]] if params["port"] is None else params["port"]
     if not 1 <= port <= 65535:
         raise ValueError("port: %d is not a port, which is 1 to 65535" % port)
-    check_seconds(params, "connect_timeout", 0.01)
     timeouts = {"connect_timeout": params["connect_timeout"], "answer_timeout": params["connect_timeout"]}
     if params["engine"] == "freeswitch":
         return esl.EslClient(params["host"], port, password, **timeouts)

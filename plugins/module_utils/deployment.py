@@ -17,6 +17,7 @@ ARGUMENTS = {
     "files": {"type": "dict", "no_log": True},
     "digests": {"type": "dict", "no_log": True},  # whoever sees one could try passwords
     "private": {"type": "list", "elements": "str", "default": []},
+    "hidden": {"type": "list", "elements": "str", "default": []},
     "allow_restart": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 30},
 }
@@ -53,7 +54,7 @@ def bring_into_force(module, engine, includes, name="siptrunk"):
         unfit = "There is no group '%s' on this host." % params["group"]
     if unfit and (installed or not module.check_mode):
         module.fail_json(msg="%s Nothing was changed." % unfit, rolled_back=False)
-    store = Store(params["directory"], name, gid, includes, params["private"])
+    store = Store(params["directory"], name, gid, includes, params["private"], params["hidden"])
     try:
         before = store.read(store.live())
         files = params["files"]
@@ -62,7 +63,7 @@ def bring_into_force(module, engine, includes, name="siptrunk"):
                 module.exit_json(changed=False, unknown=lacking)
             files = before
         for texts in (files, {name: text for name, text in before.items() if text != files.get(name)}):
-            module.no_log_values.update(secrets_in(texts, params["private"]))
+            module.no_log_values.update(secrets_in(texts, store.hidden))
         result = deploy(store, engine, files, params["allow_restart"], module.check_mode, params["timeout"])
     except OSError as error:
         module.fail_json(msg="%s Nothing was changed." % said(error), rolled_back=False)

@@ -11,14 +11,15 @@ A mark is ``(kind, name)`` and has the epoch second until which it holds, so tha
 ``CLOSED``  calls through the trunk failed, whatever its probes say
 ``TRIAL``   one call at a time may ask the trunk
 
-Asterisk has them in global variables, FreeSWITCH in mod_hash.
+Asterisk has them in global variables, FreeSWITCH in mod_hash, Kamailio in a table of htable.
 """
 
 from __future__ import annotations
 
 import re
+import time
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami, kamailio
 
 COOL = "cool"
 HELD = "held"
@@ -30,6 +31,9 @@ KINDS = OF_TARGETS + OF_TRUNKS
 
 DUMP = "hash_dump db siptrunk"
 """The command with which FreeSWITCH tells all marks, for ``dumped``."""
+
+TABLE = "marks"
+"""Kamailio's table."""
 
 _EPOCH = "strepoch"
 _SECONDS = re.compile(r"([0-9]{1,20})(?:\.[0-9]*)?")
@@ -57,7 +61,7 @@ def seconds(text):
 
 
 def put(client, until):
-    """Set marks, {(kind, name): epoch second; 0 takes it away}, over an open ``ami.AmiClient`` or ``esl.EslClient``.
+    """Set marks, {(kind, name): epoch second; 0 takes it away}, over an open ``ami.AmiClient``, ``esl.EslClient`` or ``kamailio.KamailioClient``.
 
     In Asterisk the manager user needs ``write = call``.
     Errors: ValueError for what is no mark, before any is set; those of the client.
@@ -68,6 +72,9 @@ def put(client, until):
     if isinstance(client, ami.AmiClient):
         for mark, second in until.items():
             client.action("Setvar", Variable=variable(mark), Value=int(second))
+    elif isinstance(client, kamailio.KamailioClient):
+        for mark, second in until.items():
+            client.ask("htable.seti", TABLE, "%s:%s" % mark, int(second))
     else:
         client.apis(["hash insert/siptrunk_%s/%s/%d" % (*mark, second) for mark, second in until.items()])
 
@@ -78,6 +85,9 @@ def read(client, trunks):
     ``trunks``: those of the plan to look at. In Asterisk the manager user needs ``write = reporting``. Errors: those of the client.
     """
     marks = names(trunks)
+    if isinstance(client, kamailio.KamailioClient):
+        until, now = tabled(client.ask("htable.dump", TABLE)), time.time()  # on the same host
+        return {mark: until[mark] for mark in marks if (until.get(mark) or 0) > now}
     if isinstance(client, ami.AmiClient):
         epoch, *said = (answer.get("Value") for answer in client.actions("Getvar", "Variable", ["EPOCH", *map(getvar, marks)]))
         until = dict(zip(marks, map(seconds, said)))
@@ -104,3 +114,9 @@ def dumped(text):
     """{mark: epoch second} from FreeSWITCH's answer to ``DUMP``, past ones included."""
     found = {(match.group("kind"), match.group("name")): seconds(match.group("until")) for match in _DUMPED.finditer(text)}
     return {mark: until for mark, until in found.items() if until is not None}
+
+
+def tabled(buckets):
+    """{mark: epoch second} from Kamailio's answer to ``htable.dump``."""
+    entries = [entry for bucket in buckets or [] for entry in bucket["slot"]]
+    return {tuple(entry["name"].split(":", 1)): seconds(str(entry["value"])) for entry in entries if ":" in entry["name"]}

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import fcntl
 import html
 import json
@@ -64,15 +65,16 @@ class Store:
     """The releases `name` in `directory`.
 
     includes: {path of an operator's file: the line that includes ours}. private: names of files for root alone.
-    gid: the group that reads the other files; None where it does not exist yet.
+    gid: the group that reads the other files; None where it does not exist yet. hidden: names of files that the group reads, and no
+    output shows.
     """
 
-    def __init__(self, directory, name, gid, includes, private=()):
+    def __init__(self, directory, name, gid, includes, private=(), hidden=()):
         self.directory = directory
         self.link = os.path.join(directory, name)
         self.folder = self.link + ".d"
         self.uid, self.gid = os.geteuid(), gid
-        self.includes, self.private = includes, private
+        self.includes, self.private, self.hidden = includes, private, {*private, *hidden}
         self._journal, self._fresh = os.path.join(self.folder, "journal.json"), os.path.join(self.folder, "fresh")
         self._waiting = os.path.join(self.folder, "waiting.json")
 
@@ -98,6 +100,13 @@ class Store:
             os.close(handle)
 
     # --- looking ---
+
+    def writable(self):
+        """OSError when nothing can be written."""
+        place = self.folder if os.path.isdir(self.folder) else self.directory
+        if os.path.isdir(place) and not os.access(place, os.W_OK):
+            reason = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(reason, os.strerror(reason), place)
 
     def live(self):
         """The release that is included; None: there is none."""
@@ -360,12 +369,18 @@ def _values(name, text, private):
             yield (key, count[key]), None, line
 
 
+def _telling(text):
+    """The lines that may hold a secret: of several, none as short as a bracket, for all brackets of a message would be hidden with it."""
+    lines = text.splitlines()
+    return [line for line in lines if len(lines) == 1 or len(line.strip()) > len("return {")]
+
+
 def secrets_in(files, private=()):
     """The values that no output may show."""
     return {
         form
         for name, text in files.items()
-        for value in (text.splitlines() if name in private else [found.group(2) for pattern in (_XML_SECRET, _SECRET) for found in pattern.finditer(text)])
+        for value in (_telling(text) if name in private else [found.group(2) for pattern in (_XML_SECRET, _SECRET) for found in pattern.finditer(text)])
         if value.strip()
         for form in (value.strip(), value.strip().replace("\\;", ";"), html.unescape(value.strip()))
     }
@@ -433,11 +448,13 @@ def _deploy(store, engine, files, allow_restart, check):
         "previous": store.previous(),
         "tried": tried,
         "restart_needed": [] if restart else waiting,
-        "restarted": restart and not check,
+        "restarted": restart,
         "did": did,
-        "diff": diff({name: before[name] for name in wrong if name in before}, {name: files[name] for name in wrong if name in files}, store.private),
+        "diff": diff({name: before[name] for name in wrong if name in before}, {name: files[name] for name in wrong if name in files}, store.hidden),
     }
     result["diff"] += [{"prepared": "+++ after: %s\n+%s\n" % (path, entry["text"].strip())} for path, entry in sorted(lacking.items())]
+    if did:
+        store.writable()
     if check or not did:
         return result
 

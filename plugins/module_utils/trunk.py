@@ -11,7 +11,7 @@
 ``channels``       {trunk name: legs up}
 ``registrations``  as ``registration`` describes them
 
-The readers of the engines are in ``trunk_asterisk`` and ``trunk_freeswitch``.
+The readers of the engines are in ``trunk_asterisk``, ``trunk_freeswitch`` and ``trunk_sbc``.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ restart_needed:
   type: list
   elements: str
 restarted:
-  description: Whether Asterisk was restarted.
+  description: Whether Asterisk was restarted; in check mode, whether it would be.
   returned: success
   type: bool
 unknown:

@@ -98,7 +98,7 @@ restart_needed:
   type: list
   elements: str
 restarted:
-  description: Whether the profile was restarted.
+  description: Whether the profile was restarted; in check mode, whether it would be.
   returned: success
   type: bool
 unknown:

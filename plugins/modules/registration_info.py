@@ -142,9 +142,10 @@ from ansible_collections.siptrunk.failover.plugins.module_utils import control_p
 from ansible_collections.siptrunk.failover.plugins.module_utils import registration
 from ansible_collections.siptrunk.failover.plugins.module_utils import registration_asterisk
 from ansible_collections.siptrunk.failover.plugins.module_utils import registration_freeswitch
+from ansible_collections.siptrunk.failover.plugins.module_utils import registration_sbc
 from ansible_collections.siptrunk.failover.plugins.module_utils import session
 
-READERS = {"asterisk": registration_asterisk.reader, "freeswitch": registration_freeswitch.reader}
+READERS = {"asterisk": registration_asterisk.reader, "freeswitch": registration_freeswitch.reader, "sbc": registration_sbc.reader}
 
 
 def wait_for(look, state, timeout, interval):
@@ -185,8 +186,7 @@ def main():
             "interval": {"type": "float", "default": 1},
         },
         mutually_exclusive=control_port.ONE_PASSWORD,
-        required_one_of=control_port.ONE_PASSWORD,
-        required_if=control_port.NEEDS_USERNAME,
+        required_if=control_port.NEEDED,
         supports_check_mode=True,
     )
     params = module.params

@@ -25,6 +25,7 @@ options:
       - The default is V(/etc/asterisk/siptrunk/plan.json) for O(engine=asterisk), and V(/etc/freeswitch/siptrunk/plan.json) for
         O(engine=freeswitch). A FreeSWITCH that was built with a prefix has its configuration in C(etc/freeswitch) below that, such as
         V(/usr/local/freeswitch/etc/freeswitch/siptrunk/plan.json), which then has to be given.
+      - For O(engine=sbc) it is V(/etc/kamailio/siptrunk/plan.json).
     type: path
   trunks:
     description:
@@ -216,9 +217,10 @@ from ansible_collections.siptrunk.failover.plugins.module_utils import session
 from ansible_collections.siptrunk.failover.plugins.module_utils import trunk
 from ansible_collections.siptrunk.failover.plugins.module_utils import trunk_asterisk
 from ansible_collections.siptrunk.failover.plugins.module_utils import trunk_freeswitch
+from ansible_collections.siptrunk.failover.plugins.module_utils import trunk_sbc
 
-READERS = {"asterisk": trunk_asterisk.reader, "freeswitch": trunk_freeswitch.reader}
-PLANS = {"asterisk": "/etc/asterisk/siptrunk/plan.json", "freeswitch": "/etc/freeswitch/siptrunk/plan.json"}
+READERS = {"asterisk": trunk_asterisk.reader, "freeswitch": trunk_freeswitch.reader, "sbc": trunk_sbc.reader}
+PLANS = {"asterisk": "/etc/asterisk/siptrunk/plan.json", "freeswitch": "/etc/freeswitch/siptrunk/plan.json", "sbc": "/etc/kamailio/siptrunk/plan.json"}
 
 
 def main():
@@ -229,8 +231,7 @@ def main():
             "trunks": {"type": "list", "elements": "str", "default": []},
         },
         mutually_exclusive=control_port.ONE_PASSWORD,
-        required_one_of=control_port.ONE_PASSWORD,
-        required_if=control_port.NEEDS_USERNAME,
+        required_if=control_port.NEEDED,
         supports_check_mode=True,
     )
     engine = module.params["engine"]

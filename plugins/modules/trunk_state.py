@@ -18,6 +18,7 @@ description:
   - Emergency routes ask their trunks all the same. The carrier may go on sending calls in.
   - Asterisk is asked over its manager interface (AMI) to write to AstDB. The manager user needs C(write = reporting,system).
   - FreeSWITCH is asked over its event socket. It needs the modules mod_db and mod_commands, and its database directory on a disk.
+  - On an SBC it is a file for each trunk in C(/var/lib/siptrunk/drained).
 options:
   trunks:
     description: The names of the trunks. One that is not in the plan is an error, and nothing is changed.
@@ -166,11 +167,12 @@ from ansible_collections.siptrunk.failover.plugins.module_utils import control_p
 from ansible_collections.siptrunk.failover.plugins.module_utils import drain
 from ansible_collections.siptrunk.failover.plugins.module_utils import drain_asterisk
 from ansible_collections.siptrunk.failover.plugins.module_utils import drain_freeswitch
+from ansible_collections.siptrunk.failover.plugins.module_utils import drain_sbc
 from ansible_collections.siptrunk.failover.plugins.module_utils import session
 from ansible_collections.siptrunk.failover.plugins.module_utils import trunk
 
-MARKS = {"asterisk": drain_asterisk.Marks, "freeswitch": drain_freeswitch.Marks}
-PLANS = {"asterisk": "/etc/asterisk/siptrunk/plan.json", "freeswitch": "/etc/freeswitch/siptrunk/plan.json"}
+MARKS = {"asterisk": drain_asterisk.Marks, "freeswitch": drain_freeswitch.Marks, "sbc": drain_sbc.Marks}
+PLANS = {"asterisk": "/etc/asterisk/siptrunk/plan.json", "freeswitch": "/etc/freeswitch/siptrunk/plan.json", "sbc": "/etc/kamailio/siptrunk/plan.json"}
 
 
 def account():
@@ -196,8 +198,7 @@ def main():
             "plan": {"type": "path"},
         },
         mutually_exclusive=control_port.ONE_PASSWORD,
-        required_one_of=control_port.ONE_PASSWORD,
-        required_if=[*control_port.NEEDS_USERNAME, ("state", drain.DRAINED, ["reason"])],
+        required_if=[*control_port.NEEDED, ("state", drain.DRAINED, ["reason"])],
         supports_check_mode=True,
     )
     params = module.params

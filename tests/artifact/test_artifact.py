@@ -18,16 +18,17 @@ REPO = Path(__file__).resolve().parents[2]
 FORBIDDEN = ("tests/", "molecule/", "lab/", "bench/", "inventories/lab", ".cache", ".git", ".ci", ".config", "Makefile", "pytest.ini", "__pycache__")
 PLUGINS = {
     "module": [
-        *("asterisk_conf_info", "asterisk_deploy", "compile_plan", "freeswitch_deploy"),
-        *("log_window", "options_ping", "registration_info", "srv_info", "trunk_info", "trunk_state"),
+        *("asterisk_conf_info", "asterisk_deploy", "call_probe", "compile_plan", "freeswitch_deploy"),
+        *("log_window", "options_ping", "registration_info", "sbc_deploy", "srv_info", "trunk_info", "trunk_state"),
     ],
     "filter": [
         *("alertmanager_config", "asterisk_draws", "asterisk_value", "asterisk_verdicts"),
         *("dns_questions", "freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value"),
-        *("health", "health_table", "monitor_targets", "report_page", "report_window", "trunk_secrets", "without_secrets"),
+        *("health", "health_table", "monitor_targets", "report_page", "report_window", "sbc_dispatcher", "sbc_plan", "sbc_registrations"),
+        *("sbc_secrets", "trunk_secrets", "without_secrets"),
     ],
     "lookup": ["rendered", "zipped"],
-    "role": ["alerting", "asterisk", "freeswitch", "monitor", "plan"],
+    "role": ["alerting", "asterisk", "freeswitch", "monitor", "plan", "sbc"],
 }
 
 
@@ -58,8 +59,8 @@ def test_nothing_of_tests_labs_or_caches_is_inside(tarball):
     with tarfile.open(tarball) as archive:
         names = archive.getnames()
     assert [name for name in names if name.startswith(FORBIDDEN) or "/__pycache__" in name] == []
-    playbooks = [f"playbooks/{name}.yml" for name in ("site", "drain", "restore", "verify", "report", "tasks/control", "tasks/somebody")]
-    files = ("README.md", "LICENSE", "CHANGELOG.md", "site.yml", "playbooks/templates/report.html.j2")
+    playbooks = [f"playbooks/{name}.yml" for name in ("site", "drain", "restore", "verify", "report", "sbc_records", "tasks/control", "tasks/somebody")]
+    files = ("README.md", "LICENSE", "CHANGELOG.md", "site.yml", "playbooks/templates/report.html.j2", "playbooks/templates/sbc_records.zone.j2")
     for needed in (*files, *playbooks, *(f"roles/{name}/README.md" for name in PLUGINS["role"])):
         assert needed in names
     assert any(name.startswith("inventories/example/") for name in names)

@@ -28,6 +28,7 @@ HOST = {
         "__asterisk_major": "22",
     },
     "freeswitch": {"__freeswitch_prefix": "/usr", "__freeswitch_esl_password": "golden", "__freeswitch_address": "198.18.10.12"},
+    "sbc": {"__sbc_address": "198.18.10.13", "__sbc_interface": "eth0"},
 }
 TEMPLATES = sorted(path for engine in HOST for path in ROLES.glob(f"{engine}/templates/*.j2"))  # those that follow from the model
 EACH = {"route.lua": "routes"}  # templates that are rendered once for each entry of a list of the plan
@@ -85,7 +86,8 @@ def compiler(engine):
 
     def compile_case(case):
         trunks = [without(trunk, case.get("refused_by", {}).get(engine, ())) for trunk in case["trunks"]]
-        return plan.compile_plan(model.read_model(SPEC, trunks, case["routes"], case.get("policy", {})), capabilities, answers_of(case))
+        read = model.read_model(SPEC, trunks, case["routes"], case.get("policy", {}))
+        return plan.compile_plan(read, capabilities, answers_of(case), case.get("hunts"))
 
     return compile_case
 
@@ -97,9 +99,11 @@ def renderer(engine, case):
     available = {
         **_role(engine, loader), **HOST[engine], **case.get("variables", {}).get(engine, {}), "siptrunk_trunks": case["trunks"], "siptrunk_plan": compiled,
     }  # fmt: skip
-    values = Templar(loader=loader, variables=available).template(available[f"__{engine}_rendering"])
+    values, wanted = (Templar(loader=loader, variables=available).template(available[f"__{engine}_{name}"]) for name in ("rendering", "templates"))
 
     def render(template):
+        if template.name not in wanted and template.stem not in EACH:
+            return {}
         if template.stem in EACH:
             return rendering.render_each(template, compiled, values, EACH[template.stem])
         return {template.stem: rendering.render(template, compiled, values)}

@@ -16,10 +16,11 @@ from prometheus_client import CollectorRegistry
 from siptrunk_monitor import VERSION, drift, log, metrics, plan, records, state
 from siptrunk_monitor.engine_asterisk import Asterisk
 from siptrunk_monitor.engine_freeswitch import FreeSwitch
+from siptrunk_monitor.engine_sbc import Sbc
 from siptrunk_monitor.notify import notify
 from siptrunk_monitor.watch import Watch
 
-ENGINES = {"asterisk": Asterisk, "freeswitch": FreeSwitch}
+ENGINES = {"asterisk": Asterisk, "freeswitch": FreeSwitch, "sbc": Sbc}
 
 TICK = 1.0
 RENEW = 10.0
@@ -107,9 +108,7 @@ class Service:
     # --- the engine ---
 
     def _connect(self):
-        with open(self._settings["secret"], encoding="utf-8") as stream:
-            secret = stream.readline().strip()
-        self._engine = ENGINES[self._settings["engine"]](self._settings, secret, self._trunks)
+        self._engine = ENGINES[self._settings["engine"]](self._settings, self._secret(), self._trunks)
         self._engine.connect()
         now = time.time()
         if self._lost_at is not None:
@@ -119,6 +118,13 @@ class Service:
         self._watch.engine(True, now)
         self._due.update(look=0.0, renew=0.0)
         self._work()
+
+    def _secret(self):
+        """Empty where the engine asks for none."""
+        if not self._settings["secret"]:
+            return ""
+        with open(self._settings["secret"], encoding="utf-8") as stream:
+            return stream.readline().strip()
 
     def _lost(self, exc):
         if self._engine is not None:

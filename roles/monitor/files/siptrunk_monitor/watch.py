@@ -319,7 +319,7 @@ class Watch:
 
     def _registered(self, name, watched, seen, now):
         if seen["registered"] is None:
-            watched.registered = None
+            watched.registered, watched.registrations = None, {}  # an SBC that stands by: once it is its turn it begins anew
             return
         states = {item["name"]: item["state"] for item in seen["registrations"]}
         for item in watched.plan["registrations"]:

@@ -23,7 +23,7 @@ class Module:
 
     def __init__(self, directory, **params):
         group = grp.getgrgid(os.getegid()).gr_name
-        options = {"files": None, "digests": None, "private": ["key"], "allow_restart": False, "timeout": 1}
+        options = {"files": None, "digests": None, "private": ["key"], "hidden": [], "allow_restart": False, "timeout": 1}
         self.params = {**options, "directory": str(directory), "group": group, **params}
         self.no_log_values, self.result = set(), None
 

@@ -364,6 +364,12 @@ def gateway(name, password):
 """
 
 
+def test_a_bracket_is_no_secret():
+    """Otherwise each bracket of a message would be hidden."""
+    text = 'return {\n    ["acme"] = "only",\n    ["b"]="p"\n}\n'
+    assert secrets_in({"secrets.lua": text}, private=["secrets.lua"]) == {'["acme"] = "only",', '["b"]="p"'}
+
+
 def test_secrets_in_xml_as_written_and_as_meant():
     found = secrets_in({"profile.xml": gateway("acme.1", "a&#38;b&#34;/&#62;&#36;${c}") + gateway("beta.1", "plain")})
     assert found == {"a&#38;b&#34;/&#62;&#36;${c}", 'a&b"/>$${c}', "plain"}

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 
 import pytest
 from conftest import SETTINGS
 from hypothesis import given
 from hypothesis import strategies as st
 from monitored import watched
-from siptrunk_monitor import engine_asterisk, engine_freeswitch
+from siptrunk_monitor import engine_asterisk, engine_freeswitch, engine_sbc
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import ami
+from ansible_collections.siptrunk.failover.plugins.module_utils import ami, kamailio
 from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils import ami_server, esl_server
 
 ATTEMPT = {"route": "nanp", "trunk": "acme", "target": "198.18.1.21:5060", "code": "503", "outcome": "503", "ms": "12", "verdict": "next_target", "call": "c1"}
@@ -89,6 +91,44 @@ def test_freeswitch(cut):
         engine.close()
 
 
+@pytest.fixture
+def control(tmp_path, monkeypatch):
+    """A control socket that takes everything; what it was asked."""
+    asked = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "sock"))
+        monkeypatch.setattr(kamailio.KamailioClient.__init__, "__defaults__", (str(tmp_path / "sock"), 2))
+
+        def serve():
+            while True:
+                data, peer = server.recvfrom(65536)
+                question = json.loads(data)
+                asked.append((question["method"], *question["params"]))
+                server.sendto(b'{"result": 0}', peer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield asked
+
+
+def test_an_sbc(control):
+    engine = engine_sbc.Sbc({}, "", [])
+    engine.connect()
+    (listening,) = control
+    assert listening[:3] == ("htable.sets", "listener", "monitor")
+    port, word = listening[3].split()
+    events = [
+        {"event": "SiptrunkAttempt", **capitals({**ATTEMPT, "ms": 12})}, {"event": "SiptrunkAttempt", **capitals({**ATTEMPT, "code": None})},
+        {"event": "SiptrunkAnswered", **capitals({**ANSWERED, "ms": 250})}, {"event": "SiptrunkTarget", "Uri": "sip:198.18.1.21:5060"}, {"event": "Other"},
+    ]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as hunt:
+        for event in events:
+            hunt.sendto(json.dumps({**event, "word": word}).encode(), ("127.0.0.1", int(port)))
+    assert heard(engine, 5) == [("attempt", ATTEMPT), ("attempt", {**ATTEMPT, "code": ""}), ("answered", ANSWERED), ("look",), None]
+    engine.mark(MARKS)
+    assert control[1:] == [listening, ("htable.seti", "marks", "held:198.18.1.21_5060_udp", 1800000030), ("htable.seti", "marks", "closed:beta", 0)]
+    engine.close()
+
+
 FIELDS = ("Route", "Trunk", "Target", "Code", "Outcome", "Ms", "Verdict", "Call", "AOR", "ContactStatus", "Gateway", "Ping-Status")
 TEXTS = st.sampled_from(["acme", "beta", "nanp", "next_target", "final", "200", "Reachable", "UP", "acme.1", "acme.1.probe"]) | st.text()
 
@@ -113,3 +153,9 @@ def test_whatever_asterisk_says(name, kind, fields):
 @given(st.sampled_from(engine_freeswitch.EVENTS), st.dictionaries(st.sampled_from(FIELDS), TEXTS | st.none() | st.integers() | st.lists(st.text())))
 def test_whatever_freeswitch_says(subclass, fields):
     hear(engine_freeswitch.told({"Event-Subclass": subclass, **fields}))
+
+
+@given(st.sampled_from(["SiptrunkAttempt", "SiptrunkAnswered", "SiptrunkTarget", "x", None]),
+       st.dictionaries(st.sampled_from(FIELDS), TEXTS | st.none() | st.integers() | st.floats() | st.booleans() | st.lists(st.text())))
+def test_whatever_an_sbc_says(kind, fields):
+    hear(engine_sbc.told({"event": kind, **fields}))

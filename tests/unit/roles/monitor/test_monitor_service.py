@@ -31,10 +31,11 @@ class Engine:
 
     sessions: list = []
     marked: list = []
+    word = "word"
 
     def __init__(self, settings, secret, trunks):
         self.script = list(type(self).sessions.pop(0)) if type(self).sessions else [session.Refused("nobody there")]
-        assert secret == "word"
+        assert secret == self.word
 
     def adopt(self, trunks):
         self.marked.append(("plan", [item["name"] for item in trunks]))
@@ -117,6 +118,12 @@ def test_a_secret_that_is_refused_ends_the_process_that_systemd_may_bring_anothe
     monkeypatch.setattr(service, "LONGEST_BACKOFF", 0.01)
     lines = run([session.AuthError("wrong secret")], [("attempt", attempt("acme", ACME1, "503", "next_target"))])
     assert kinds(lines) == ["started", "engine_lost"]
+
+
+def test_an_engine_may_ask_for_no_secret(run, monkeypatch):
+    monkeypatch.setattr(Engine, "word", "")
+    lines = run([("attempt", attempt("acme", ACME1, "503", "next_target"))], secret="")
+    assert kinds(lines) == ["started", "registration", "attempt"]
 
 
 def test_a_probe_that_finds_a_target_dead_marks_it_at_once(run):

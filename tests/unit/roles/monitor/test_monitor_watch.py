@@ -176,6 +176,24 @@ def test_an_engine_that_has_just_come_back_may_take_its_time_to_register(setting
     assert watch.trunks["acme"].losses == 1
 
 
+def test_who_stands_by_has_lost_nothing(settings):
+    """Of two SBCs that share an address the other one registers, and at a takeover this one begins anew."""
+    watch, log = watched(settings)
+    watch.look(found(), 1)
+    standing_by = found()
+    for item in standing_by["trunks"]:
+        item.update(registered=None, registrations=[])
+    watch.look(standing_by, 100)
+    assert watch.trunks["acme"].registered is None
+    watch.look(found(registered="unregistered"), 200)
+    assert watch.trunks["acme"].losses == 0 and watch.trunks["acme"].registered is False
+    watch.look(found(), 205)
+    watch.look(found(registered="rejected"), 210)
+    assert watch.trunks["acme"].losses == 1
+    assert [(line["state"], line["was"]) for line in log.of("registration")] == [
+        ("registered", None), ("unregistered", None), ("registered", "unregistered"), ("rejected", "registered")]
+
+
 def test_the_memory_outlives_the_process(settings):
     watch, dummy = watched(settings)
     watch.probe("acme.1", "dead", 100)

@@ -1,0 +1,823 @@
+-- Written by Ansible (siptrunk.failover). Changes made here are lost.
+--
+-- What Kamailio does with a call: who may call, which route it takes, target after target until a verdict is final, the record.
+-- The plan is plan.lua beside this file. The state of a call lives in its transaction, and after the answer in its dialog.
+
+local folder = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$")
+local plan, secrets = dofile(folder .. "/plan.lua"), dofile(folder .. "/secrets.lua")
+local RETRY_AFTER_MOST = 300 -- seconds
+local IN_DIALOG = 32000 -- ms without an answer to a request within a call (RFC 3261, timer F)
+local FOR_EVER = 120000 -- ms
+local QUEUED = 600000 -- ms since the last word of a PBX that rings, or plays a queue's music
+
+-- What the caller is told of an outcome that says something about the number; a carrier that was down says nothing about it.
+local TOLD = {
+    ["404"] = "404 Not Found", ["410"] = "410 Gone", ["433"] = "480 Temporarily Unavailable", ["480"] = "480 Temporarily Unavailable",
+    ["482"] = "482 Loop Detected", ["483"] = "483 Too Many Hops", ["484"] = "484 Address Incomplete", ["485"] = "404 Not Found",
+    ["486"] = "486 Busy Here", ["600"] = "486 Busy Here", ["603"] = "603 Decline", ["604"] = "404 Not Found", ["607"] = "603 Decline",
+    ["608"] = "603 Decline", rang_out = "480 Temporarily Unavailable",
+}
+
+local function get(name)
+    local value = KSR.pv.get(name)
+    if value == nil or value == "<<null>>" or value == "" then return nil end
+    return value
+end
+local function now() return math.floor(tonumber(KSR.pv.get("$TV(Sn)")) * 1000) end -- ms; of now, not of the message
+local function stamp(ms) return os.date("!%Y-%m-%dT%H:%M:%S", math.floor(ms / 1000)) .. string.format(".%03dZ", ms % 1000) end
+local function plain(value, allowed) return (tostring(value or ""):gsub("[^" .. allowed .. "]", "")) end
+local function log(line) KSR.xlog.xerr(line:gsub("%$", "$$") .. "\n") end
+
+-- --- JSON ---
+
+local function text(value)
+    if value == nil or value == "" then return "null" end
+    return '"' .. tostring(value):gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
+end
+
+local function object(...)
+    local parts = {}
+    for _, pair in ipairs({...}) do parts[#parts + 1] = '"' .. pair[1] .. '":' .. tostring(pair[2]) end
+    return "{" .. table.concat(parts, ",") .. "}"
+end
+
+-- The monitor says time and again where it listens, and by which word it knows us. A datagram waits for nobody: one that hangs stops no call.
+local function tell(event, fields)
+    local port, word = (KSR.htable.sht_get("listener", "monitor") or ""):match("^(%d+) (%x+)$")
+    if port then KSR.corex.sendx("sip:127.0.0.1:" .. port, plan.socket, '{"event":"' .. event .. '","word":"' .. word .. '",' .. fields:sub(2)) end
+end
+
+-- --- the state of a call ---
+
+local function literal(value)
+    if type(value) == "table" then
+        local parts = {}
+        for key, item in pairs(value) do parts[#parts + 1] = "[" .. literal(key) .. "]=" .. literal(item) end
+        return "{" .. table.concat(parts, ",") .. "}"
+    end
+    if type(value) == "string" then return '"' .. value:gsub('[%c"\\\128-\255]', function(c) return string.format("\\%03d", c:byte()) end) .. '"' end
+    return tostring(value)
+end
+
+local function read(stored)
+    local known = stored and load("return " .. stored, "state", "t", {})
+    return known and known()
+end
+local function keep(name, value)
+    KSR.pv.unset("$(avp(" .. name .. ")[*])")
+    if value ~= nil then KSR.pv.sets("$avp(" .. name .. ")", tostring(value)) end
+end
+local function recall(name) return get("$avp(" .. name .. ")") end
+local function save(call) keep("siptrunk", literal(call)) end
+
+-- With a floating address the other SBC may see the answer of a call, or its end: it has the table `calls` too (DMQ).
+local shared = plan.shared
+local function us() return shared.own .. " since " .. KSR.pv.get("$Tb") end
+local function share(call)
+    if not shared then return end
+    call.by = us()
+    KSR.htable.sht_sets("calls", call.call, literal(call))
+end
+local function known(call_id) return call_id and read(KSR.htable.sht_get("calls", call_id)) end
+local function forget(call)
+    if shared then KSR.htable.sht_rm("calls", call.call) end
+end
+
+-- --- order (RFC 2782) ---
+
+-- Kamailio's processes are copies of one, and would all draw the same.
+local seeded = false
+local function random(low, high)
+    if not seeded then math.randomseed(os.time() % 1000 * 4194304 + tonumber(KSR.pv.get("$pp"))) end
+    seeded = true
+    return math.random(low, high)
+end
+
+-- One after the other is drawn, each with a chance by its weight. Those of weight 0 stand first, and have a small chance;
+-- where all have it, all have the same.
+local function drawn(group)
+    local rest, sum, order = {}, 0, {}
+    for _, item in ipairs(group) do sum = sum + item.weight end
+    for _, zero in ipairs({true, false}) do
+        for _, item in ipairs(group) do
+            if (item.weight == 0) == zero then rest[#rest + 1] = {item = item, weight = sum == 0 and 1 or item.weight} end
+        end
+    end
+    if sum == 0 then sum = #rest end
+    while #rest > 0 do
+        local point, at = random(rest[1].weight > 0 and 1 or 0, sum), 1
+        while point > rest[at].weight do
+            point, at = point - rest[at].weight, at + 1
+        end
+        sum = sum - rest[at].weight
+        order[#order + 1] = table.remove(rest, at).item
+    end
+    return order
+end
+
+local function in_order(groups)
+    local order = {}
+    for _, group in ipairs(groups) do
+        for _, item in ipairs(#group > 1 and drawn(group) or group) do order[#order + 1] = item end
+    end
+    return order
+end
+
+-- --- marks ---
+
+-- Marks are the second until which they hold: what nobody renews runs out.
+local function marked(mark, key) return (tonumber(KSR.htable.sht_get("marks", mark .. ":" .. key)) or 0) > os.time() end
+local function cool(target, seconds)
+    if seconds > 0 then KSR.htable.sht_setxi("marks", "cool:" .. target.mark, os.time() + seconds, seconds) end
+end
+
+local function exists(path)
+    local file = io.open(path, "r")
+    if file then file:close() end
+    return file ~= nil
+end
+
+-- A file for each drained trunk: it outlives a restart, and works while Kamailio does not run.
+local function drained(trunk) return exists(plan.drained .. "/" .. trunk) end
+
+-- Why a target is passed over, or nil.
+local function unwell(trunk, target)
+    if marked("closed", trunk.name) then return "closed" end
+    if marked("held", target.mark) then return "held" end
+    if target.set > 0 and KSR.dispatcher.ds_is_active_uri(target.set, "sip:" .. target.authority) < 0 then return "down" end
+    if marked("cool", target.mark) then return "cooling" end
+end
+
+-- --- places ---
+
+-- A call has its place at the trunk that it asks: one among max_channels, and on trial the only one. The end of the dialog gives back what
+-- is left. In the request's own route dialog gives none back: there it waits for the branch that goes to the next trunk.
+local within_request = false
+
+local function taken(profile, trunk)
+    KSR.dialog.get_profile_size(profile, trunk.name, "$var(siptrunk_size)")
+    return tonumber(KSR.pv.get("$var(siptrunk_size)")) or 0
+end
+
+local function give_back(call)
+    for _, place in ipairs(call.behind) do KSR.dialog.unset_dlg_profile(place[1], place[2]) end
+    call.behind = {}
+end
+
+local function leave(call)
+    for _, profile in ipairs(call.places) do call.behind[#call.behind + 1] = {profile, call.at} end
+    call.at, call.places = nil, {}
+    if not within_request then give_back(call) end
+end
+
+-- Why there is no place at the trunk; nil: the call has it, and no other.
+local function enter(call, trunk, emergency)
+    local trial, why = not emergency and not call.after and marked("trial", trunk.name), nil
+    KSR.htable.sht_lock("locks", trunk.name)
+    if not emergency and trunk.max_channels > 0 and taken("trunk", trunk) >= trunk.max_channels then
+        why = "full"
+    elseif trial and taken("trial", trunk) > 0 then
+        why = "trial"
+    else
+        leave(call)
+        call.at, call.places = trunk.name, trial and {"trunk", "trial"} or {"trunk"}
+        for _, profile in ipairs(call.places) do KSR.dialog.set_dlg_profile(profile, trunk.name) end
+    end
+    KSR.htable.sht_unlock("locks", trunk.name)
+    return why
+end
+
+-- --- the record ---
+
+local function write(call)
+    local list, over = "[" .. table.concat(call.attempts, ",") .. "]", "[" .. table.concat(call.passed, ",") .. "]"
+    local line = object(
+        {"at", text(stamp(call.began))}, {"call", text(call.call)}, {"from", '"' .. plain(call.from, "0-9a-zA-Z*#+") .. '"'}, {"to", text(call.number)},
+        {"route", text(call.route)}, {"trunk", '"' .. call.last_trunk .. '"'}, {"target", '"' .. call.last_target .. '"'}, {"result", text(call.result)},
+        {"talk_seconds", call.talked or 0}, {"attempts", list}, {"passed_over", over}, {"pdd_ms", call.pdd or "null"},
+        {"quality", call.quality or "null"})
+    local file, why = io.open(plan.cdr_file, "a")
+    if not file then return log("the record of a call could not be written: " .. why .. ": " .. line) end
+    file:setvbuf("full", #line + 1) -- one write: other processes write too
+    file:write(line, "\n")
+    file:close()
+end
+
+local function tell_attempt(call, code, outcome, ms, verdict)
+    tell("SiptrunkAttempt", object({"Route", text(call.route)}, {"Trunk", text(call.last_trunk)}, {"Target", text(call.last_target)}, {"Code", text(code)},
+        {"Outcome", text(outcome)}, {"Ms", ms}, {"Verdict", text(verdict)}, {"Call", text(call.call)}))
+end
+
+local function note(call, outcome, code, reason, verdict)
+    local ms = math.max(0, now() - call.asked_at)
+    call.attempts[#call.attempts + 1] = object(
+        {"at", text(stamp(call.asked_at))}, {"trunk", text(call.last_trunk)}, {"target", text(call.last_target)}, {"code", code or "null"},
+        {"reason", text(reason ~= "" and reason or outcome)}, {"ms", ms}, {"next", text(verdict)})
+    if outcome ~= "200" then tell_attempt(call, code, outcome, ms, verdict) end
+    return ms
+end
+
+-- --- media ---
+
+-- With a relay (rtpengine) the sound passes here too, and each side is told of our address. It is there or not from Kamailio's start on, whatever the
+-- plan says. A session is known by the Call-ID: one at a time, made anew for each attempt.
+local MEDIA = "ICE=remove replace-origin "
+local OUTWARD, INWARD = MEDIA .. "direction=inside direction=outside", MEDIA .. "direction=outside direction=inside"
+
+local WITH_SDP = {INVITE = true, ACK = true, PRACK = true, UPDATE = true}
+
+-- The SDP of a message becomes ours; false where it cannot. One that has none (yet) is as it should be.
+local function relay(direction)
+    if not KSR.rtpengine or recall("trial_call") or not WITH_SDP[KSR.pv.get("$rm")] or not (get("$rb") or ""):find("m=%l+ %d") then return true end
+    keep("relayed", 1)
+    return KSR.rtpengine.rtpengine_manage(direction) > 0
+end
+
+local function end_relay()
+    if not KSR.rtpengine or not recall("relayed") then return end
+    keep("relayed")
+    KSR.rtpengine.rtpengine_delete("")
+end
+
+-- The call is over, by the BYE that is at hand: what passed between us and the carrier, whose tag that is. The relay keeps no more that
+-- would be true of this leg alone.
+local function close_relay(tag)
+    if not KSR.rtpengine or KSR.pv.get("$rm") ~= "BYE" then return end
+    local told = KSR.rtpengine.rtpengine_query_v("j", "$var(siptrunk_media)") > 0 and get("$var(siptrunk_media)") or ""
+    local _from, at = told:find('"' .. tag .. '":{"tag":', 1, true)
+    KSR.rtpengine.rtpengine_delete("")
+    if not at then return end
+    return object({"rx_packets", told:match('"stats":{"packets":(%d+)', at) or "null"}, {"rx_lost", "null"}, {"rx_jitter_ms", "null"},
+        {"tx_packets", told:match('"stats_out":{"packets":(%d+)', at) or "null"}, {"tx_lost", "null"}, {"tx_jitter_ms", "null"}, {"rtt_ms", "null"})
+end
+
+-- Answers have the direction of what they answer.
+function ksr_media_reply()
+    local code = tonumber(KSR.pv.get("$rs"))
+    if code > 100 and code < 300 then relay(MEDIA) end
+    return 1
+end
+
+-- Without it nobody would hear anything: whoever calls is to ask another SBC.
+local function is_mute()
+    if not KSR.rtpengine then return false end
+    KSR.jsonrpcs.exec('{"jsonrpc":"2.0","method":"rtpengine.show","params":["all"],"id":1}')
+    return not (get("$jsonrpl(body)") or ""):find('"active":%s*true')
+end
+
+-- --- the hunt ---
+
+-- tm looks at its timers 16 times a second, and may do so just before: no bound is to be shorter than the plan says.
+local function bound(ms) return math.floor(math.max(0, ms)) + 63 end
+
+local function target_of(call)
+    local route = plan.routes[call.route]
+    local trunk = route and route.plan[call.trunk]
+    for _, group in ipairs(trunk and trunk.targets or {}) do
+        for _, target in ipairs(group) do
+            if target.id == call.target then return route, trunk, target end
+        end
+    end
+end
+
+local function uri_of(call, target) return "sip:" .. call.callee:gsub("#", "%%23") .. "@" .. target.authority end
+
+-- The end of a call that nobody answered. A caller who has hung up has been told so.
+local function finish(call, result)
+    leave(call)
+    call.result, call.pdd = result, recall("pdd")
+    write(call)
+    save(call)
+    forget(call)
+    if result == "cancelled" then return end
+    local code, reason = (call.told or plan.none_left):match("^(%d+) (.*)$")
+    KSR.tm.t_reply(tonumber(code), reason)
+end
+
+local function send(call, trunk, target)
+    KSR.pv.sets("$ru", uri_of(call, target))
+    KSR.pv.sets("$du", target.uri)
+    if trunk.transport == "tls" then KSR.pv.sets("$xavp(tls=>server_name)", target.host) end
+    KSR.tm.t_set_fr(bound(target.bounds.progress.effective * 1000), bound(target.bounds.silence.effective * 1000))
+    KSR.tm.t_on_branch("ksr_branch")
+    KSR.tm.t_on_reply("ksr_reply")
+    KSR.tm.t_on_failure("ksr_failure")
+    local sent = KSR.tm.t_relay()
+    return type(sent) == "number" and sent > 0
+end
+
+-- What a caller calls himself becomes part of a URI.
+local function caller_of(call, trunk)
+    if trunk.from_user ~= "" then return trunk.from_user end
+    return trunk.caller_id ~= "" and trunk.caller_id or plain(call.from, "0-9a-zA-Z*+._-")
+end
+
+-- Of these the trunk is passed over, not a target of it, and it is not asked after all.
+local OF_TRUNK = {drained = true, full = true}
+
+-- Why a target is not asked now; nil: it is.
+local function obstacle(call, route, trunk, target)
+    if not route.emergency then
+        if drained(trunk.name) then return "drained" end
+        local why = not call.after and unwell(trunk, target)
+        if why then return why end
+    end
+    if call.at ~= trunk.name then return enter(call, trunk, route.emergency) end
+end
+
+local function may_be_asked(call, route)
+    local asked = call.asked[call.trunk]
+    if call.left[call.trunk] then return false end
+    return asked and asked < route.max_targets or not asked and call.trunks_asked < route.max_attempts
+end
+
+-- Whether the request left.
+local function ask(call, route, trunk, target)
+    if not call.asked[call.trunk] then call.trunks_asked = call.trunks_asked + 1 end
+    call.asked[call.trunk] = (call.asked[call.trunk] or 0) + 1
+    call.last_trunk, call.last_target, call.asked_at = call.trunk, target.address .. ":" .. target.port, now()
+    call.callee = trunk.digits.prepend .. call.number:sub(trunk.digits.strip + 1)
+    keep("rang")
+    keep("authed")
+    save(call)
+    share(call)
+    if send(call, trunk, target) then return true end
+    if KSR.tm.t_is_canceled() > 0 then -- meanwhile: that is why it did not leave
+        finish(call, "cancelled")
+        KSR.tm.t_reply(487, "Request Terminated")
+        return true
+    end
+    call.behind = read(recall("siptrunk")).behind
+    if recall("mute") then return false end
+    note(call, "unreachable", nil, "", "next_target")
+    cool(target, route.cool_down)
+end
+
+-- Asks the next target; tells the caller when nobody is left.
+local function hunt(call)
+    local route = plan.routes[call.route]
+    while route and (#call.list > 0 or #call.after_all > 0) do
+        if #call.list == 0 then call.list, call.after_all, call.after = call.after_all, {}, true end -- a mark never fails a call
+        local next = table.remove(call.list, 1)
+        call.trunk, call.target = next[1], next[2]
+        local _route, trunk, target = target_of(call)
+        if target and may_be_asked(call, route) then -- no target: the plan has changed meanwhile
+            local why = obstacle(call, route, trunk, target)
+            if not why then
+                if ask(call, route, trunk, target) then return end
+                if recall("mute") then
+                    call.told = "503 No Media"
+                    break
+                end
+            else
+                local place = not OF_TRUNK[why] and target.address .. ":" .. target.port
+                call.passed[#call.passed + 1] = object({"trunk", text(call.trunk)}, {"target", text(place or nil)}, {"why", text(why)})
+                if place then call.after_all[#call.after_all + 1] = next else call.left[call.trunk] = true end
+            end
+        end
+    end
+    finish(call, "failed")
+end
+
+local function set_out(route, number)
+    local call = {
+        route = route, number = number, from = get("$fU") or "", call = get("$ci"), began = now(), list = {}, after_all = {}, asked = {}, left = {},
+        places = {}, behind = {}, trunks_asked = 0, attempts = {}, passed = {}, last_trunk = "", last_target = "",
+    }
+    local found = plan.routes[route]
+    for _, member in ipairs(in_order(found.trunks)) do
+        for _, target in ipairs(in_order(found.plan[member.name].targets)) do call.list[#call.list + 1] = {member.name, target.id} end
+    end
+    within_request = true
+    hunt(call)
+end
+
+-- A branch of the transaction, as its number stands at the end of a Via's branch, and the transaction's own number in front.
+local function branch_key(call_id, index, number) return call_id .. "|" .. index .. "|" .. number end
+
+-- Whatever still comes of the attempt that is under way has come too late.
+local function abandon(branch) KSR.htable.sht_seti("gone", branch_key(get("$ci"), get("$T(id_index)"), branch), 1) end
+
+function ksr_branch()
+    keep("branch", KSR.tm.t_get_branch_index())
+    local call = read(recall("siptrunk"))
+    local _route, trunk, target = target_of(call)
+    if not trunk then return 1 end
+    if #call.behind > 0 then
+        give_back(call)
+        save(call)
+    end
+    local user = caller_of(call, trunk)
+    if not relay(OUTWARD) then
+        keep("mute", 1)
+        KSR.x.drop()
+        return 1
+    end
+    local host = trunk.from_domain ~= "" and trunk.from_domain or plan.address
+    KSR.uac.uac_replace_from("", "sip:" .. (user ~= "" and user .. "@" or "") .. host)
+    KSR.uac.uac_replace_to("", uri_of(call, target))
+    return 1
+end
+
+local function answered(call)
+    call.pdd, call.result, call.answered_at = recall("pdd"), "answered", now()
+    call.ms = note(call, "200", 200, "OK", "final")
+    if shared then share(call) else KSR.dialog.var_sets("siptrunk", literal(call)) end
+    tell("SiptrunkAnswered", object({"Route", text(call.route)}, {"Trunk", text(call.last_trunk)}, {"Target", text(call.last_target)}, {"Ms", call.ms},
+        {"Call", text(call.call)}))
+end
+
+function ksr_reply()
+    local code = tonumber(KSR.pv.get("$rs"))
+    local call = read(recall("siptrunk"))
+    if not call or code == 100 or code >= 300 then return 1 end
+    if tostring(KSR.tm.t_get_branch_index()) ~= recall("branch") then -- one that was given up
+        if code < 200 then
+            KSR.tmx.t_cancel_branches("this")
+            KSR.x.drop()
+        end
+        return 1
+    end
+    if not recall("pdd") then keep("pdd", now() - call.began) end
+    if code < 200 then
+        local _route, _trunk, target = target_of(call)
+        if not recall("rang") then keep("rang", code) end
+        local left = (target and target.bounds.ring.effective or 60) * 1000 - (now() - call.asked_at)
+        KSR.tm.t_set_fr(bound(left), 0)
+    elseif not recall("answered") then
+        keep("answered", now())
+        answered(call)
+    end
+    relay(MEDIA)
+    return 1
+end
+
+-- What became of an attempt without an answer: the outcome (a SIP code or a name), the code for the record, the reason.
+local function outcome_of(rang)
+    if KSR.tm.t_branch_timeout() > 0 then
+        if rang then return "rang_out", rang, "" end
+        if KSR.tm.t_branch_replied() > 0 then return "no_progress", 100, "Trying" end
+        return "silent", nil, ""
+    end
+    if KSR.pv.get("$T_rpl($mb)") == nil then return "unreachable", nil, "" end -- tm made the answer up
+    local code = KSR.tm.t_get_status_code()
+    return tostring(code), code, plain(get("$T_reply_reason"), "a-zA-Z0-9 .,")
+end
+
+-- Sends the request again with credentials, if that is what the target wants and had not before.
+local function sign(call, trunk, target, code)
+    local header = ({[401] = "WWW-Authenticate", [407] = "Proxy-Authenticate"})[code]
+    if not header or not trunk.login.user or recall("authed") then return false end
+    local realm = (get("$T_rpl($hdr(" .. header .. "))") or ""):match('[Rr]ealm="([^"]*)"') or ""
+    if trunk.login.realm ~= "" and trunk.login.realm ~= realm then return false end
+    keep("authed", 1)
+    keep("arealm", realm)
+    keep("auser", trunk.login.user)
+    keep("apassword", secrets[trunk.name])
+    KSR.pv.sets("$ru", uri_of(call, target))
+    local signed = KSR.uac.uac_auth() > 0
+    keep("apassword")
+    if signed then call.signed = (call.signed or 0) + 1 end
+    save(call)
+    share(call)
+    return signed and send(call, trunk, target)
+end
+
+function ksr_failure()
+    within_request = false
+    local call = read(recall("siptrunk"))
+    if not call or recall("answered") or call.result then return 1 end
+    local branch, rang = recall("branch"), recall("rang")
+    if KSR.tm.t_is_canceled() > 0 then
+        end_relay()
+        abandon(branch)
+        note(call, "487", 487, "the caller hung up", "final")
+        finish(call, "cancelled")
+        return 1
+    end
+    local route, trunk, target = target_of(call)
+    if not target then -- the plan has changed meanwhile
+        end_relay()
+        finish(call, "failed")
+        return 1
+    end
+    local outcome, code, reason = outcome_of(rang)
+    if sign(call, trunk, target, code) then return 1 end
+    end_relay()
+    local verdict = route.verdicts[target.verdicts][outcome] or route.verdicts[target.verdicts][outcome:sub(1, 1) .. "XX"]
+    if rang and not route.hunt_after_ringing then verdict = "final" end
+    note(call, outcome, code, reason, verdict)
+    local rest = outcome == "503" and tonumber((get("$T_rpl($hdr(Retry-After))") or ""):match("^%s*(%d+)"))
+    if outcome == "silent" or outcome == "unreachable" then
+        cool(target, route.cool_down)
+    elseif rest then
+        cool(target, math.min(rest, RETRY_AFTER_MOST)) -- RFC 3261 section 21.5.4
+    end
+    if KSR.tm.t_branch_timeout() > 0 then abandon(branch) end
+    call.told = TOLD[outcome] or call.told
+    if verdict == "next_trunk" then call.left[call.trunk] = true end
+    if verdict == "next_trunk" or verdict == "next_target" then hunt(call) else finish(call, "failed") end
+    return 1
+end
+
+-- The call is over: its record, with how long they talked.
+function ksr_dialog_event(name)
+    if name ~= "dialog:end" then return 1 end
+    local call, quality = nil, close_relay(get("$dlg(to_tag)") or "")
+    if shared then call = known(get("$dlg(callid)")) else call = read(get("$dlg_var(siptrunk)")) end
+    if not call or not call.answered_at then return 1 end
+    forget(call)
+    call.quality = quality
+    call.talked = math.floor((now() - call.answered_at) / 1000)
+    write(call)
+    tell_attempt(call, 200, "200", call.ms, "final")
+    return 1
+end
+
+-- The probes of a target began to fail, or to go well.
+function ksr_dispatcher_event()
+    tell("SiptrunkTarget", object({"Uri", text(get("$ru"))}))
+    return 1
+end
+
+-- --- who is who ---
+
+local function inside(address)
+    for _, network in ipairs(plan.inside) do
+        if KSR.ipops.is_in_subnet(address, network) > 0 then return true end
+    end
+end
+
+local function trunk_of(address)
+    for _, trunk in ipairs(plan.inbound) do
+        for _, network in ipairs(trunk.from) do
+            if KSR.ipops.is_in_subnet(address, network) > 0 then return trunk end
+        end
+    end
+end
+
+-- --- late answers ---
+
+-- A 200 for an attempt that was given up: the carrier's phone is off its hook, and the proxy is the only one who knows. ACK, and BYE.
+local function release()
+    local contact = (get("$ct") or ""):match("<([^>]+)>") or (get("$ct") or ""):match("^([^;]+)")
+    if not contact then return end
+    -- the route set of who stands where we do (RFC 3261 section 12.1.2): what came after us, nearest first
+    local routes, us = {}, "^<sip:" .. plan.address:gsub("%.", "%%.") .. "[:;>]"
+    for index = 0, 63 do
+        local route = get("$(hdr(Record-Route)[" .. index .. "])")
+        if not route or route:find(us) then break end
+        table.insert(routes, 1, "Route: " .. route .. "\r\n")
+    end
+    local headers = table.concat(routes) .. "From: " .. get("$hdr(From)") .. "\r\nTo: " .. get("$hdr(To)") .. "\r\nCall-ID: " .. get("$ci") .. "\r\n"
+    local where = "sip:" .. KSR.pv.get("$si") .. ":" .. KSR.pv.get("$sp") .. ";transport=" .. KSR.pv.get("$proto")
+    for number, method in ipairs({"ACK", "BYE"}) do
+        KSR.corex.send_data(where, method .. " " .. contact .. " SIP/2.0\r\nVia: SIP/2.0/" .. KSR.pv.get("$pr"):upper() .. " " .. plan.address .. ":"
+            .. plan.port .. ";branch=z9hG4bKsiptrunk" .. string.format("%x", random(0, 0x7fffffff)) .. "\r\nMax-Forwards: 70\r\n" .. headers
+            .. "CSeq: " .. math.floor(tonumber(KSR.pv.get("$cs")) + number - 1) .. " " .. method .. "\r\nContent-Length: 0\r\n\r\n")
+    end
+end
+
+-- Whether a certificate's name is the one (RFC 6125 section 6.4.3).
+local function is_named(pattern, name)
+    if pattern == name then return true end
+    return pattern:sub(1, 2) == "*." and name:find(".", 1, true) ~= nil and pattern:sub(2) == name:sub(name:find(".", 1, true))
+end
+
+-- The chain is good, or there would be no connection; whether the name is the carrier's, only we know (RFC 5922). The event that is for
+-- that, tls:connection-out, never runs (kamailio 6.1, issue 4827): the request is gone, but nobody but the carrier answers it.
+local function is_who_was_asked()
+    local wanted, shown = KSR.pv.get("$proto") == "tls" and plan.tls[get("$si") .. "_" .. get("$sp")], {}
+    if not wanted then return true end
+    for index = 0, 63 do
+        local name = get("$(tls_peer_san_hostname[" .. index .. "])")
+        if not name then break end
+        shown[#shown + 1] = name
+        for _, expected in ipairs(wanted) do
+            if is_named(name:lower(), expected) then return true end
+        end
+    end
+    log("TLS: " .. get("$si") .. " is to be " .. table.concat(wanted, ", ") .. ", and shows " .. table.concat(shown, ", ") .. ": it is not heard")
+    return false
+end
+
+function ksr_reply_route()
+    if not is_who_was_asked() then
+        KSR.x.drop()
+        return 1
+    end
+    local code, source = tonumber(KSR.pv.get("$rs")), KSR.pv.get("$si")
+    if KSR.tm.t_check_trans() < 0 and not (source == plan.own or inside(source) or trunk_of(source)) then -- a stranger's Via would lead it anywhere
+        KSR.x.drop()
+        return 1
+    end
+    if code < 200 or code >= 300 then
+        -- Kamailio would hand the caller an answer that belongs to nothing any more, such as one that comes again.
+        if KSR.tm.t_check_trans() < 0 then KSR.x.drop() end
+        return 1
+    end
+    if KSR.pv.get("$rm") ~= "INVITE" then return 1 end
+    local branch = (KSR.pv.get("$hdr(Via)") or ""):match("branch=z9hG4bK([^;, ]+)") or ""
+    local index, number = branch:match("^(%x+)%."), branch:match("%.(%x+)$")
+    if not index or not number then return 1 end
+    local key = branch_key(get("$ci"), tonumber(index:reverse(), 16), tonumber(number:reverse(), 16))
+    if KSR.htable.sht_get("gone", key) ~= nil then
+        release()
+        KSR.x.drop()
+        return 1
+    end
+    -- the other SBC asked, and failed since; the answer finds its way by Via
+    local call = shared and known(get("$ci"))
+    if call and not call.answered_at and KSR.tm.t_check_trans() < 0 then answered(call) end
+    return 1
+end
+
+-- --- who may do what ---
+
+-- The digits of a user part; a URI may write any of them as %XX.
+local function dialled(user) return ((user or ""):gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)) end
+
+-- Each signed INVITE took a CSeq of its own, and what follows must count on from there. The dialog that came from the other SBC does not know it.
+local function count_on(call)
+    if not call or not call.signed or call.by == us() or KSR.rr.is_direction("downstream") < 0 then return end
+    KSR.hdr.append("P-K-CSeq-Refresh: " .. math.floor(tonumber(KSR.pv.get("$cs")) + call.signed) .. "\r\n") -- dialog takes it out again
+end
+
+-- Of a call that we do not know, as we were restarted: what ends it, and its tones. Nothing else gets anywhere by a Route of its own.
+local OF_ANY_CALL = {ACK = true, BYE = true, INFO = true}
+
+local function refuse(code, reason)
+    if not KSR.is_ACK() then KSR.sl.sl_send_reply(code, reason) end
+end
+
+-- What comes from outside goes inside, wherever its Route leads.
+local function leads_inside()
+    local host = get("$nh(d)")
+    return host and KSR.ipops.is_ip(host) > 0 and inside(host)
+end
+
+-- A carrier may speak from another address once it has a call. Anybody else is a stranger.
+local function within_a_call(of_ours, trunk)
+    local call = shared and known(get("$ci")) -- before a BYE ends it
+    local routed = KSR.rr.loose_route() > 0
+    local ours = routed and KSR.dialog.is_known_dlg() > 0
+    if not of_ours and not trunk and not ours then return refuse(403, "Forbidden") end
+    if not routed then
+        if not KSR.is_ACK() then return KSR.sl.sl_send_reply(404, "Not Here") end
+        if KSR.tm.t_check_trans() > 0 then KSR.tm.t_relay() end
+        return
+    end
+    if not ours and not OF_ANY_CALL[KSR.pv.get("$rm")] then return KSR.sl.sl_send_reply(481, "Call/Transaction Does Not Exist") end
+    if not of_ours and not leads_inside() then return refuse(403, "Forbidden") end
+    if ours then count_on(call) end
+    if ours and not KSR.is_BYE() then
+        if not relay(of_ours and OUTWARD or INWARD) and not KSR.is_ACK() then return KSR.sl.sl_send_reply(503, "No Media") end
+        KSR.tm.t_on_reply("ksr_media_reply")
+    end
+    KSR.tm.t_set_fr(FOR_EVER, IN_DIALOG)
+    return KSR.tm.t_relay()
+end
+
+-- A new call. The dialog comes first: otherwise it does not hear of the transaction, and the other SBC not of the dialog.
+local function begin()
+    KSR.hdr.remove("Route") -- it has led here, and would lead a carrier's proxy here again
+    KSR.rr.record_route()
+    KSR.dialog.dlg_manage()
+    KSR.tm.t_newtran()
+end
+
+-- From a trunk's own address: to the PBXs, one after the other, and never out again.
+function ksr_inbound_branch()
+    keep("branch", KSR.tm.t_get_branch_index())
+    if not relay(INWARD) then KSR.x.drop() end
+    return 1
+end
+
+function ksr_inbound_reply()
+    local code = tonumber(KSR.pv.get("$rs"))
+    if code > 100 and code < 200 then
+        keep("rang", code)
+        KSR.tm.t_set_fr(QUEUED, 0)
+    end
+    return ksr_media_reply()
+end
+
+local function give(pbx)
+    KSR.pv.sets("$ru", "sip:" .. recall("number"):gsub("#", "%%23") .. "@" .. pbx)
+    KSR.tm.t_on_branch("ksr_inbound_branch")
+    KSR.tm.t_on_reply("ksr_inbound_reply")
+    KSR.tm.t_on_failure("ksr_inbound_failure")
+    return KSR.tm.t_relay() > 0
+end
+
+function ksr_inbound_failure()
+    end_relay()
+    local canceled = KSR.tm.t_is_canceled() > 0
+    if canceled or KSR.tm.t_branch_timeout() > 0 then abandon(recall("branch")) end
+    if canceled or recall("rang") then return 1 end -- who rang is not left
+    local left = read(recall("pbxs")) or {}
+    local code = KSR.tm.t_get_status_code()
+    if #left == 0 or not (KSR.tm.t_branch_timeout() > 0 or code >= 500 and code < 600) then return 1 end
+    local pbx = table.remove(left, 1)
+    keep("pbxs", literal(left))
+    give(pbx)
+    return 1
+end
+
+local function inbound(trunk)
+    if trunk.context == "" or #plan.pbxs == 0 then return KSR.sl.sl_send_reply(403, "Forbidden") end
+    local number = dialled(get("$rU"))
+    if plan.registrations[number] then number = dialled(get("$tU")) end -- it called the contact that registered
+    if not number:find("^[0-9*#+]+$") then return KSR.sl.sl_send_reply(484, "Address Incomplete") end
+    local pbxs, first = {}, random(1, #plan.pbxs)
+    for at = 0, #plan.pbxs - 1 do pbxs[#pbxs + 1] = plan.pbxs[(first + at - 1) % #plan.pbxs + 1] end
+    begin()
+    KSR.dialog.set_dlg_profile("trunk", trunk.name) -- counted, and not limited: it is here already
+    KSR.hdr.remove("X-Trunk")
+    KSR.hdr.append("X-Trunk: " .. trunk.name .. "\r\n")
+    keep("number", number)
+    local pbx = table.remove(pbxs, 1)
+    keep("pbxs", literal(pbxs))
+    KSR.tm.t_set_fr(FOR_EVER, 4000)
+    if not give(pbx) then KSR.tm.t_reply(503, "Service Unavailable") end
+end
+
+-- While it is changed (the role's tasks/take_out.yml): its PBXs ask another one. Who changes it may try whether it works.
+-- Behind a floating address they know no other one: until that has gone there, calls are carried.
+local function out_of_service() return KSR.pv.get("$si") ~= plan.own and KSR.pv.get("$Ri") == plan.own and exists(plan.out_of_service) end
+
+local function outbound()
+    if out_of_service() then return KSR.sl.sl_send_reply(503, "Out Of Service") end
+    local number = dialled(get("$rU"))
+    if not number:find("^[0-9*#+]+$") then return KSR.sl.sl_send_reply(484, "Address Incomplete") end
+    for _, known in ipairs(plan.numbers) do
+        if number:find(known.pattern) then
+            KSR.tm.t_set_disable_internal_reply(1)
+            begin()
+            -- nobody talks in the host's own, and the relay cannot take the floating address where that is not
+            if KSR.pv.get("$si") == plan.own then keep("trial_call", 1) end
+            return set_out(known.route, number)
+        end
+    end
+    KSR.sl.sl_send_reply(404, "Not Found")
+end
+
+-- What the other SBC tells, and nobody else; or asks, before it gives the address away: keepalived counts on us (alive.py).
+local function from_peer(source)
+    for _, peer in ipairs(shared.peers) do
+        if source == peer then
+            if KSR.pv.get("$rm") == "KDMQ" then return KSR.dmq.handle_message() end
+            local fit = KSR.htable.sht_get("fit", "for_the_address") and not exists(plan.out_of_service)
+            if KSR.is_OPTIONS() then KSR.sl.sl_send_reply(fit and 200 or 503, fit and "OK" or "Unfit") end
+            return
+        end
+    end
+end
+
+function ksr_request_route()
+    local source = KSR.pv.get("$si")
+    if shared and KSR.pv.get("$Rp") == shared.port then
+        from_peer(source)
+        return 1
+    end
+    if KSR.pv.get("$rm") == "KDMQ" then return 1 end -- it is heard at the port above alone
+    local of_ours = source == plan.own or inside(source)
+    local trunk = not of_ours and trunk_of(source)
+    local stranger = not of_ours and not trunk
+    if stranger then
+        if KSR.pike.pike_check_req() < 0 then return 1 end -- no answer: it would double the flood
+        if not (KSR.siputils.has_totag() > 0) then
+            refuse(403, "Forbidden")
+            return 1
+        end
+    end
+    if KSR.maxfwd.process_maxfwd(70) < 0 then
+        KSR.sl.sl_send_reply(483, "Too Many Hops")
+        return 1
+    end
+    if KSR.sanity.sanity_check(17895, 7) < 0 then return 1 end
+    if KSR.is_CANCEL() then
+        local found = KSR.tm.t_check_trans()
+        if found > 0 then KSR.tm.t_relay() elseif found < 0 then KSR.sl.sl_send_reply(481, "Call/Transaction Does Not Exist") end
+    elseif KSR.siputils.has_totag() > 0 then
+        within_a_call(of_ours, trunk)
+    elseif KSR.is_OPTIONS() then
+        if out_of_service() then
+            KSR.sl.sl_send_reply(503, "Out Of Service")
+        elseif is_mute() then
+            KSR.sl.sl_send_reply(503, "No Media")
+        else
+            KSR.sl.sl_send_reply(200, "OK")
+        end
+    elseif not KSR.is_INVITE() then
+        if not KSR.is_ACK() then KSR.sl.sl_send_reply(405, "Method Not Allowed") end
+    else
+        if KSR.tmx.t_precheck_trans() > 0 then
+            KSR.tm.t_check_trans()
+            return 1
+        end
+        if KSR.tm.t_check_trans() == 0 then return 1 end
+        if trunk then inbound(trunk) else outbound() end
+    end
+    return 1
+end

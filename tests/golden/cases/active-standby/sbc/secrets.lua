@@ -1,0 +1,2 @@
+-- Written by Ansible (siptrunk.failover). Changes made here are lost.
+return {only = "s3cret"}
