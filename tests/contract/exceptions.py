@@ -13,6 +13,14 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("asterisk", "wrong_credentials_with_fresh_nonces"): "pjsip answers up to 10 challenges that each bring a new nonce, within 0.2 s; no setting ends that",
     ("freeswitch", "503_with_retry_after"): "no header of an answer that is not a 200 reaches the dialplan",
 }
+# An SBC is no phone system: there is no dialplan, and no media passes through it.
+EXCEPTIONS |= {
+    ("sbc", "a_channel_that_dials_out_twice"): "no operator's dialplan stands before the hunt: a call dials out once",
+    ("sbc", "a_caller_who_was_answered_before"): "nothing answers a call there but the carrier's side",
+    ("sbc", "the_operators_hook"): "it has none: who wants more than the plan says does it on the PBX",
+    ("sbc", "tls_wrong_certificate"): "Kamailio looks at a certificate's name only when the peer answers: the INVITE is gone, though the call goes elsewhere",
+    ("sbc", "inbound_that_the_operator_lets_through"): "what comes in from a trunk goes to a PBX, and never out again",
+}
 # Asterisk before 22 has no bound of its own for 100: a trunk cannot have two seconds to ring, nor an attempt be abandoned that early.
 EXCEPTIONS |= {("asterisk-16", name): reason for (engine, name), reason in EXCEPTIONS.items() if engine == "asterisk"}
 EXCEPTIONS |= {
@@ -23,8 +31,13 @@ EXCEPTIONS |= {
 DELAYS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("freeswitch", "closed_port"): ((), "it hears ICMP's port unreachable, and need not wait"),
     **{
-        ("freeswitch", f"tls_{name}"): (("silence",) * targets, "Sofia does not tell of a failed handshake: the bound for silence does, for each target")
+        (engine, f"tls_{name}"): (("silence",) * targets, reason)
+        for engine, reason in (
+            ("freeswitch", "Sofia does not tell of a failed handshake: the bound for silence does, for each target"),
+            ("sbc", "tm hands the request to another process, which does not tell it of a failed handshake: the bound for silence does, for each target"),
+        )
         for name, targets in (("expired_certificate", 2), ("wrong_certificate", 2), ("stranger_certificate", 2), ("one_target_good", 1))
+        if (engine, name) != ("sbc", "wrong_certificate")
     },
 }
 
@@ -33,10 +46,20 @@ DELAYS: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
 QUALITY = {
     "freeswitch": ["rx_packets", "rx_lost", "tx_packets"],
     "asterisk-16": ["rx_packets", "rx_lost", "rx_jitter_ms", "tx_packets", "tx_lost", "rtt_ms"],
+    "sbc": [],  # media does not pass
 }
 
 # What somebody hears who calls from an address of nobody's.
-STRANGER = {"asterisk": 401, "asterisk-16": 401, "freeswitch": 403}
+STRANGER = {"asterisk": 401, "asterisk-16": 401, "freeswitch": 403, "sbc": 403}
+
+# What a carrier hears that may call in, where it is otherwise: an SBC gives every number to a PBX, which decides.
+LET_IN = {("sbc", "8"): 200, ("sbc", "12125550100"): 200}
 
 # Cases that are tests of their own.
-BEYOND_THE_TABLE = {"wrong_credentials_with_fresh_nonces"}
+BEYOND_THE_TABLE = {
+    "wrong_credentials_with_fresh_nonces",
+    "a_channel_that_dials_out_twice",
+    "a_caller_who_was_answered_before",
+    "the_operators_hook",
+    "inbound_that_the_operator_lets_through",
+}

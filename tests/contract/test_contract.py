@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from cases import CASES, INTL, LIMITED, MARGIN, NANP, POOL, SECURE, SHARED, TIE_LINE, Call, Case
-from exceptions import DELAYS, EXCEPTIONS, QUALITY, STRANGER
+from cases import BOTH_ACME, CASES, INTL, LIMITED, MARGIN, NANP, POOL, SECURE, SHARED, TIE_LINE, Call, Case
+from exceptions import DELAYS, EXCEPTIONS, LET_IN, QUALITY, STRANGER
 from harness import CallResult, Lab, invites, wait_until
 
 # No carrier says these to a new INVITE without a reason that the engine mends, or hears otherwise.
@@ -118,7 +118,8 @@ def check_record(call: Call, what: str, record: dict, lab: Lab, plan: dict) -> N
         assert ring["effective"] <= attempt["ms"] / 1000 <= ring["latest"] + MARGIN, f"{what}: it rang for {attempt['ms']} ms, expected {ring}"
     expected = "cancelled" if call.cancel_after is not None else "answered" if call.code == 200 else "failed"
     assert record["result"] == expected, f"{what}: result"
-    assert record["quality"] == (MUTE if expected == "answered" else None), f"{what}: quality"
+    mute = MUTE if QUALITY.get(lab.pbx, True) else None  # media does not pass the host "sbc"
+    assert record["quality"] == (mute if expected == "answered" else None), f"{what}: quality"
 
 
 def check_delay(what: str, record: dict, seen: CallResult) -> None:
@@ -160,36 +161,38 @@ def check_times(what: str, record: dict, wire: list[dict]) -> None:
     assert talk - 1 - MARGIN / 2 < record["talk_seconds"] < talk + MARGIN / 2, f"{what}: {record['talk_seconds']} s of talk, the carrier saw {talk:.3f} s"
 
 
-def test_a_channel_that_dials_out_twice_starts_afresh(healthy, lab: Lab, engine):
+def test_a_channel_that_dials_out_twice_starts_afresh(healthy, lab: Lab, engine, engine_name: str):
     """As after a transfer: what the first hunt asked and condemned means nothing to the second. One record each."""
-    lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
-    lab.carriers["acme1"].tell(invite={"do": "code", "code": 403})
-    known = len(engine.records())
-    assert lab.caller.call("5").code == 503
-    wait_until(lambda: len(engine.records()) >= known + 2, 10, "both records")
-    got = [[(a["trunk"], a["code"]) for a in record["attempts"]] for record in engine.records()[known:]]
-    assert got == [[("beta", 503), ("acme", 403)], [("acme", 403), ("beta", 503)]]
+    with kept("a_channel_that_dials_out_twice", engine_name):
+        lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
+        lab.carriers["acme1"].tell(invite={"do": "code", "code": 403})
+        known = len(engine.records())
+        assert lab.caller.call("5").code == 503
+        wait_until(lambda: len(engine.records()) >= known + 2, 10, "both records")
+        got = [[(a["trunk"], a["code"]) for a in record["attempts"]] for record in engine.records()[known:]]
+        assert got == [[("beta", 503), ("acme", 403)], [("acme", 403), ("beta", 503)]]
 
-    lab.carriers["beta1"].tell(invite={"do": "ring_then_code", "code": 503})
-    lab.carriers["acme1"].tell(invite={"do": "code", "code": 486})
-    assert lab.caller.call("5").code == 486
-    wait_until(lambda: len(engine.records()) >= known + 4, 10, "both records")
-    heard = [(record["trunk"], record["pdd_ms"] is not None) for record in engine.records()[known + 2 :]]
-    assert heard == [("beta", True), ("acme", False)], "the ringing was that of the first hunt"
+        lab.carriers["beta1"].tell(invite={"do": "ring_then_code", "code": 503})
+        lab.carriers["acme1"].tell(invite={"do": "code", "code": 486})
+        assert lab.caller.call("5").code == 486
+        wait_until(lambda: len(engine.records()) >= known + 4, 10, "both records")
+        heard = [(record["trunk"], record["pdd_ms"] is not None) for record in engine.records()[known + 2 :]]
+        assert heard == [("beta", True), ("acme", False)], "the ringing was that of the first hunt"
 
 
-def test_a_caller_who_was_answered_before_fails_over_like_any_other(healthy, lab: Lab, engine):
+def test_a_caller_who_was_answered_before_fails_over_like_any_other(healthy, lab: Lab, engine, engine_name: str):
     """By a menu or a queue: that the caller's channel is answered says nothing about the carrier, nor when."""
-    lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
-    lab.carriers["acme1"].tell(invite={"do": "trying_then_answer", "after": 1, "ring": 2.5})
-    known, began = len(engine.records()), time.time()
-    assert lab.caller.call("6", hold=8).code == 200
-    wait_until(lambda: len(engine.records()) > known, 10, "the record")
-    record = engine.records()[-1]
-    assert [(a["trunk"], a["code"], a["next"]) for a in record["attempts"]] == [("beta", 503, "next_target"), ("acme", 200, "final")]
-    assert record["result"] == "answered"
-    check_times("the call", record, lab.carriers["acme1"].wire(began))
-    assert 0.95 <= record["pdd_ms"] / 1000 <= 1 + MARGIN, "from the hunt's start to the ringing"
+    with kept("a_caller_who_was_answered_before", engine_name):
+        lab.carriers["beta1"].tell(invite={"do": "code", "code": 503})
+        lab.carriers["acme1"].tell(invite={"do": "trying_then_answer", "after": 1, "ring": 2.5})
+        known, began = len(engine.records()), time.time()
+        assert lab.caller.call("6", hold=8).code == 200
+        wait_until(lambda: len(engine.records()) > known, 10, "the record")
+        record = engine.records()[-1]
+        assert [(a["trunk"], a["code"], a["next"]) for a in record["attempts"]] == [("beta", 503, "next_target"), ("acme", 200, "final")]
+        assert record["result"] == "answered"
+        check_times("the call", record, lab.carriers["acme1"].wire(began))
+        assert 0.95 <= record["pdd_ms"] / 1000 <= 1 + MARGIN, "from the hunt's start to the ringing"
 
 
 def test_wrong_credentials_are_offered_once(healthy, lab: Lab, engine, engine_name: str):
@@ -326,6 +329,9 @@ def test_the_record_tells_how_the_call_sounded(healthy, lab: Lab, engine, engine
     wait_until(lambda: len(engine.records()) > known, 10, "the record")
     record = engine.records()[-1]
     quality = record["quality"]
+    if not QUALITY.get(engine_name, True):
+        assert quality is None
+        return
     assert list(quality) == ["rx_packets", "rx_lost", "rx_jitter_ms", "tx_packets", "tx_lost", "tx_jitter_ms", "rtt_ms"]
     assert 280 <= quality["rx_packets"] <= 320 and 10 < quality["rx_lost"] <= 60 and 250 <= quality["tx_packets"] <= 320, quality
     told = [name for name, value in quality.items() if value is not None]
@@ -345,7 +351,7 @@ def test_the_record_tells_how_the_call_sounded(healthy, lab: Lab, engine, engine
         ({"do": "trying"}, None),
     ],
 )
-def test_the_record_tells_the_post_dial_delay(healthy, lab: Lab, engine, what: dict, delay: float | None):
+def test_the_record_tells_the_post_dial_delay(healthy, lab: Lab, engine, engine_name: str, what: dict, delay: float | None):
     """Of calls that rang, and of none that did not; and of a call that nobody answered no quality."""
     lab.carriers["beta1"].tell(invite=what)
     known = len(engine.records())
@@ -353,7 +359,7 @@ def test_the_record_tells_the_post_dial_delay(healthy, lab: Lab, engine, what: d
     wait_until(lambda: len(engine.records()) > known, 10, "the record")
     record = engine.records()[-1]
     assert record["pdd_ms"] is None if delay is None else delay - 0.05 <= record["pdd_ms"] / 1000 <= delay + MARGIN, record["pdd_ms"]
-    assert (record["quality"] is None) is (delay is None)
+    assert (record["quality"] is None) is (delay is None or not QUALITY.get(engine_name, True))
 
 
 def test_whoever_listens_is_told(healthy, lab: Lab, engine):
@@ -404,20 +410,21 @@ def test_probe_and_call_go_to_the_same_address(healthy, lab: Lab):
     assert [call["host"] for call in lab.carriers["acme1"].invites(began)] == ["sip.acme.example"]
 
 
-def test_the_operators_hook(healthy, lab: Lab, engine):
+def test_the_operators_hook(healthy, lab: Lab, engine, engine_name: str):
     """It sets a header and the caller's number; whatever else it does, the contract stands."""
-    beta = lab.carriers["beta1"]
-    for number in ("0044123", "0044001", "0044002", "0044003"):
-        engine.forget()
+    with kept("the_operators_hook", engine_name):
+        beta = lab.carriers["beta1"]
+        for number in ("0044123", "0044001", "0044002", "0044003"):
+            engine.forget()
+            began = time.time()
+            seen = lab.caller.call(number)
+            assert seen.code == 200 and seen.pdd < 1 + MARGIN, f"{number}: {seen.code} after {seen.pdd}"
+            (call,) = beta.invites(began)
+            well = number == "0044123"
+            assert (call["from_user"], call["headers"]["x_trunk"]) == (("55501000", "beta beta.1") if well else ("1000", "")), number
         began = time.time()
-        seen = lab.caller.call(number)
-        assert seen.code == 200 and seen.pdd < 1 + MARGIN, f"{number}: {seen.code} after {seen.pdd}"
-        (call,) = beta.invites(began)
-        well = number == "0044123"
-        assert (call["from_user"], call["headers"]["x_trunk"]) == (("55501000", "beta beta.1") if well else ("1000", "")), number
-    began = time.time()
-    assert lab.caller.call("0044124").code == 200
-    assert beta.invites(began)[0]["headers"]["x_trunk"] == "", "a hook that failed is left out for a while"
+        assert lab.caller.call("0044124").code == 200
+        assert beta.invites(began)[0]["headers"]["x_trunk"] == "", "a hook that failed is left out for a while"
 
 
 INBOUND = (
@@ -436,11 +443,14 @@ INBOUND = (
 @pytest.mark.parametrize(("host", "number", "name", "code"), INBOUND)
 def test_inbound(healthy, lab: Lab, engine, engine_name: str, host: str, number: str, name: str, code: int | None):
     began = time.time()
+    if host in BOTH_ACME:
+        code = LET_IN.get((engine_name, number), code)
     assert lab.caller_at(host, engine.trunk_port).call(number, from_user=name, timeout=10).code == (code or STRANGER[engine_name])
     assert not [call for carrier in lab.carriers.values() for call in carrier.invites(began)], "nothing went out"
 
 
-def test_inbound_that_the_operator_lets_through(healthy, lab: Lab, engine):
-    began = time.time()
-    assert lab.caller_at("acme2", engine.trunk_port).call("9", timeout=10).code == 200
-    assert len(lab.carriers["acme1"].invites(began)) == 1
+def test_inbound_that_the_operator_lets_through(healthy, lab: Lab, engine, engine_name: str):
+    with kept("inbound_that_the_operator_lets_through", engine_name):
+        began = time.time()
+        assert lab.caller_at("acme2", engine.trunk_port).call("9", timeout=10).code == 200
+        assert len(lab.carriers["acme1"].invites(began)) == 1

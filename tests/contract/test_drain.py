@@ -19,7 +19,11 @@ from cases import DEAD, INTL
 from harness import Lab, podman, wait_until
 
 REPO = Path(__file__).resolve().parents[2]
-INVENTORIES = {"asterisk": ("inventories/lab",), "freeswitch": ("inventories/lab/hosts.yml", "inventories/lab-freeswitch")}
+INVENTORIES = {
+    "asterisk": ("inventories/lab",),
+    "freeswitch": ("inventories/lab/hosts.yml", "inventories/lab-freeswitch"),
+    "sbc": ("inventories/lab/hosts.yml", "inventories/lab-sbc"),
+}
 REASON = "it's \"maintenance\"; ${SHELL(id)} \\ /"
 ZONE = "/etc/nsd/acme.example.zone"
 

@@ -318,10 +318,12 @@ def test_killed_midway_the_next_run_heals(host, killed):
 
 def test_killed_at_any_moment_the_next_run_heals(host):
     running = host.objects()
-    began = time.monotonic()
-    assert host.deploy("other")["changed"]
-    lasts = time.monotonic() - began
-    assert host.deploy("usual")["changed"]
+    took = []
+    for name in ("other", "usual"):
+        began = time.monotonic()
+        assert host.deploy(name)["changed"]
+        took.append(time.monotonic() - began)
+    lasts = min(took)
     moments = [round(lasts * part / host.kills, 3) for part in range(1, host.kills + 1)]
     killed = 0
     for moment in moments:

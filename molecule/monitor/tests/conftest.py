@@ -32,7 +32,7 @@ def systems():
     return [system(name) for name in HERE]
 
 
-@pytest.fixture(scope="session", params=["asterisk", "freeswitch"])
+@pytest.fixture(scope="session", params=["asterisk", "freeswitch", "sbc"])
 def one_system(request):
     if request.param not in HERE:
         pytest.skip(why_not(request.param))

@@ -162,11 +162,10 @@ def test_a_lost_registration_is_told_of(lab, engine, monitor):
     since, before = monitor.mark(), monitor.metrics()
     name = 'siptrunk_registration_losses_total{trunk="acme"}'
     lab.tell({host: {"register": 403} for host in ("acme1", "acme2")})
-    register = {"asterisk": "pjsip send register acme", "freeswitch": "sofia profile siptrunk register acme.registration"}
-    engine.command(register[engine.process])
+    engine.register("acme")
     lost = monitor.wait_for(since, 30, "registration", trunk="acme", was="registered")
     assert lost["state"] in ("rejected", "unregistered") and monitor.metrics()[name] == before[name] + 1
     assert monitor.metrics()['siptrunk_registered{trunk="acme"}'] == 0
     lab.reset()
-    engine.command(register[engine.process])
+    engine.register("acme")
     monitor.wait_for(since, 90, "registration", trunk="acme", state="registered")

@@ -18,7 +18,11 @@ import pytest
 from harness import wait_until
 
 REPO = Path(__file__).resolve().parents[3]
-INVENTORIES = {"asterisk": ("inventories/lab",), "freeswitch": ("inventories/lab/hosts.yml", "inventories/lab-freeswitch")}
+INVENTORIES = {
+    "asterisk": ("inventories/lab",),
+    "freeswitch": ("inventories/lab/hosts.yml", "inventories/lab-freeswitch"),
+    "kamailio": ("inventories/lab/hosts.yml", "inventories/lab-sbc"),
+}
 INTL = "0044123456"  # beta, which has one target, then acme
 FAILING = {"invite": {"do": "code", "code": 503}}
 

@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SBCs are changed one after the other, out of service, and the calls of their PBXs go on; the records by which PBXs find them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from conftest import OUT_OF_SERVICE
+from harness import podman
+
+REPO = Path(__file__).resolve().parents[3]
+NANP = "12125550100"
+SETTINGS = "/etc/kamailio/siptrunk"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_is_enough(lab):
+    if lab.engine.name != "Asterisk":
+        pytest.skip("the PBX's engine makes no difference to this")
+
+
+@pytest.fixture(scope="module")
+def play():
+    """play(name, **variables): (exit status, output) of a playbook, of the SBCs alone."""
+
+    def run(name, **variables):
+        inventories = ["-i", "inventories/lab/hosts.yml", "-i", "inventories/lab/asterisk.yml", "-i", "molecule/behind/inventory"]
+        argv = ["ansible-playbook", *inventories, "--limit", "siptrunk_sbc", f"playbooks/{name}.yml", "-e", json.dumps(variables)]
+        environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        done = subprocess.run(argv, cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def is_out(sbc):
+    return podman(sbc.container, ["sh", "-c", f"test -e {OUT_OF_SERVICE} && echo out || true"]).strip() == "out"
+
+
+def changed(said):
+    return dict(re.findall(r"^(sbc\d) +: ok=\d+ +changed=(\d+)", said, re.MULTILINE))
+
+
+def state(sbc):
+    """What is deployed, and since when its Kamailio runs."""
+    return podman(sbc.container, ["sh", "-c", f"readlink -f {SETTINGS}; systemctl show -P ExecMainStartTimestampMonotonic kamailio"])
+
+
+@pytest.fixture
+def as_before(play):
+    yield
+    status, said = play("site", sbc_allow_restart=True)
+    assert status == 0, said
+
+
+def test_calls_go_on_while_one_after_the_other_is_restarted(lab, sbcs, play, as_before):
+    """kamailio.cfg takes a restart, before which each has its calls ended; all 150 calls are answered."""
+    with ThreadPoolExecutor() as pool:
+        load = pool.submit(lab.caller.load, NANP, 150, 3, 2)
+        time.sleep(2)
+        status, said = play("site", sbc_allow_restart=True, sbc_workers=4, sbc_verify_number=NANP)
+        assert status == 0, said
+        assert set(changed(said)) == {"sbc1", "sbc2"}
+        assert load.result().codes == {200: 150}
+    assert not any(map(is_out, sbcs.values()))
+    out = [record for record in lab.engine.records()[-160:] if any(attempt["code"] == 503 for attempt in record["attempts"])]
+    assert out, "some were told to ask the other one"
+
+
+def test_nothing_is_taken_out_where_nothing_changes(sbcs, play):
+    before = [state(sbc) for sbc in sbcs.values()]
+    status, said = play("site")
+    assert status == 0 and changed(said) == {"sbc1": "0", "sbc2": "0"}, said
+    assert [state(sbc) for sbc in sbcs.values()] == before
+
+
+def test_where_a_call_does_not_ring_the_next_one_is_left_alone(lab, sbcs, play, as_before):
+    before = state(sbcs["sbc2"])
+    lab.tell(dict.fromkeys(("acme1", "acme2", "beta1"), {"invite": {"do": "code", "code": 503}}))
+    status, said = play("site", sbc_none_left=480, sbc_verify_number=NANP)
+    assert status != 0
+    assert f"A call to {NANP} through {lab.addresses['sbc1']} does not ring: 480 Temporarily Unavailable" in said
+    assert is_out(sbcs["sbc1"]) and not is_out(sbcs["sbc2"]) and state(sbcs["sbc2"]) == before
+    lab.reset()
+    assert lab.caller.load(NANP, 10, rate=10, hold=1).codes == {200: 10}, "the other one carries them"
+    status, said = play("site", sbc_none_left=480, sbc_verify_number=NANP)
+    assert status == 0, said
+    assert not is_out(sbcs["sbc1"]), "verified by the next run"
+
+
+def test_carriers_see_no_address_of_the_pbx_where_that_is_asked_for(lab, sbcs, play, as_before):
+    """Not in headers; and each side still ends its calls."""
+    key = "only-for-the-lab"
+    status, said = play("site", sbc_allow_restart=True, sbc_topology_key=key)
+    assert status == 0 and key not in said, said
+    began = time.time()
+    lab.tell({"acme1": {"invite": {"do": "answer", "talk": 2}}})
+    seen = lab.caller.call(NANP, callee_hangs_up=True)
+    assert (seen.code, seen.ended_by) == (200, "callee") and 1 < seen.talk < 4
+    lab.reset()
+    seen = lab.caller.call(NANP, hold=1)
+    assert seen.code == 200
+    heard = [line for line in lab.carriers["acme1"].wire(began) if line["dir"] == "rx" and line["method"] != "OPTIONS"]
+    assert [line["method"] for line in heard if line["first"].startswith("INVITE")] == ["INVITE", "INVITE"]
+    assert any(line["first"].startswith("BYE") for line in heard)
+    assert lab.addresses[lab.pbx] not in str([(line["first"], line["headers"]) for line in heard])
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        pytest.param({"sbc_sip_port": 99999}, "sbc_sip_port 99999: expected a port, 1 to 65535", id="by the role"),
+        pytest.param({"sbc_external_address": "no address"}, "syntax error", id="by Kamailio"),
+    ],
+)
+def test_what_is_refused_leaves_it_in_service(lab, sbcs, play, variables, why):
+    before = [state(sbc) for sbc in sbcs.values()]
+    status, said = play("site", **variables)
+    assert status != 0 and why in said, said
+    assert [state(sbc) for sbc in sbcs.values()] == before and not any(map(is_out, sbcs.values()))
+    assert lab.caller.call(NANP).code == 200
+
+
+def test_their_records_lead_to_both(lab, play, tmp_path):
+    """As a name server takes them, and a resolver that follows RFC 3263."""
+    status, said = play("sbc_records", sbc_domain="sbc.acme.example", sbc_records_file=str(tmp_path / "records"))
+    assert status == 0, said
+    records = (tmp_path / "records").read_text(encoding="utf-8")
+    ns, zone = lab.container("ns"), "/etc/nsd/acme.example.zone"
+    before = podman(ns, ["cat", zone])
+    try:
+        podman(ns, ["sh", "-c", f"cat > {zone} && nsd-checkzone acme.example {zone} && systemctl restart nsd"], before + records)
+        ask = ["python3", "-c", "import dns.resolver, sys; print(*sorted(str(r) for r in dns.resolver.resolve(sys.argv[1], 'SRV')), sep='\\n')"]
+        assert podman(lab.engine.container, [*ask, "_sip._udp.sbc.acme.example"]).split("\n")[:2] == [
+            "10 50 5060 sbc1.sbc.acme.example.", "10 50 5060 sbc2.sbc.acme.example.",
+        ]  # fmt: skip
+        assert podman(lab.engine.container, ["getent", "ahostsv4", "sbc2.sbc.acme.example"]).startswith(lab.addresses["sbc2"])
+    finally:
+        podman(ns, ["sh", "-c", f"cat > {zone} && systemctl restart nsd"], before)

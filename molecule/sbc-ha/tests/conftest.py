@@ -1,0 +1,21 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from harness import wait_until
+from pair import Pair
+
+
+@pytest.fixture
+def pair():
+    """Both are well, and all carriers answer."""
+    both = Pair()
+    both.mend()
+    both.lab.reset()
+    wait_until(both.well, 60, "both SBCs")
+    both.engines["sbc"].forget()
+    yield both
+    both.mend()

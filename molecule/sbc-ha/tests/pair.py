@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two SBCs of the lab, what befalls them, and what callers see of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engines import Kamailio
+from harness import CallResult, Lab, Message, by_call, call_result, podman, wait_until
+
+HOSTS = ("sbc", "sbc2")
+SIP = 5060
+
+OUT_OF_SERVICE = "/var/lib/siptrunk/out-of-service"
+
+# Prints [moment, whether the address is here, whether it is out of service, the process id of its Kamailio] whenever that changes, for some seconds.
+WATCH = """
+import json, os, socket, sys, time
+
+def here():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        try:
+            link.bind((sys.argv[1], 0))
+        except OSError:
+            return False
+    return True
+
+def pid():
+    try:
+        with open("/run/kamailio/kamailio.pid") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+ends, before = time.time() + float(sys.argv[3]), None
+while time.time() < ends:
+    now = [here(), os.path.exists(sys.argv[2]), pid()]
+    if now != before:
+        print(json.dumps([time.time(), *now]), flush=True)
+    before = now
+    time.sleep(0.02)
+"""
+
+
+class Seen(NamedTuple):
+    """What WATCH prints."""
+
+    moment: float
+    here: bool
+    out: bool
+    pid: str
+
+
+@dataclass
+class Outcome:
+    """One call of a load."""
+
+    call: CallResult
+    bye: int | None  # the answer to the caller's BYE
+
+    @property
+    def answered_at(self) -> float | None:
+        return None if self.call.answered_pdd is None else self.call.started + self.call.answered_pdd
+
+
+def outcome(messages: list[Message]) -> Outcome:
+    answers = [message.code for message in messages if message.dir == "rx" and message.code and message.method == "BYE"]
+    return Outcome(call_result(messages), answers[0] if answers else None)
+
+
+class Pair:
+    """Both of them. The phone calls their floating address."""
+
+    def __init__(self) -> None:
+        self.lab = Lab(pbx="floating")
+        self.floating = self.lab.addresses["floating"]
+        self.engines = {host: Kamailio(self.lab.container(host)) for host in HOSTS}
+
+    def shell(self, host: str, script: str, check: bool = True) -> str:
+        return podman(self.lab.container(host), ["sh", "-c", script], check=check)
+
+    def each(self, function) -> dict:
+        """{host: what function(host) returns}, at once, as an exec takes its time."""
+        with ThreadPoolExecutor() as pool:
+            return dict(zip(HOSTS, pool.map(function, HOSTS), strict=True))
+
+    def holders(self) -> list[str]:
+        """Who has the address."""
+        found = self.each(lambda host: self.shell(host, f"ip -o -4 addr show to {self.floating}", check=False).strip())
+        return [host for host, text in found.items() if text]
+
+    def roles(self) -> tuple[str, str]:
+        """(active, standby)"""
+        (active,) = self.holders()
+        return active, next(host for host in HOSTS if host != active)
+
+    def watch(self, seconds: float) -> dict[str, list[Seen]]:
+        """What happened to each host meanwhile."""
+        script = ["python3", "-c", WATCH, self.floating, OUT_OF_SERVICE, str(seconds)]
+        return self.each(lambda host: [Seen(*json.loads(line)) for line in podman(self.lab.container(host), script, check=False).splitlines()])
+
+    # --- faults; each returns its moment ---
+
+    def do(self, host: str, script: str) -> float:
+        """The moment at which a script on the host began."""
+        return float(self.shell(host, f"date +%s.%N; {script} >/dev/null 2>&1").split()[0])
+
+    def kill(self, host: str) -> float:
+        """kill -9 of Kamailio, for good."""
+        return self.do(host, "systemctl kill --signal KILL kamailio; systemctl stop kamailio")
+
+    def crash(self, host: str) -> float:
+        """kill -9 of Kamailio, which systemd starts again."""
+        return self.do(host, "systemctl kill --signal KILL kamailio")
+
+    def hang(self, host: str) -> float:
+        """It stands still; its sockets stay."""
+        return self.do(host, "systemctl kill --signal STOP kamailio")
+
+    def power_off(self, host: str) -> float:
+        """The host and all its addresses are gone."""
+        began = time.time()
+        self.lab.kill(host)
+        return began
+
+    def mend(self) -> None:
+        """Both run, whatever befell them."""
+        for host in HOSTS:
+            subprocess.run(["podman", "start", self.lab.container(host)], check=False, capture_output=True)
+        wait_until(lambda: all(self.each(lambda host: self.shell(host, "systemctl is-active dbus", check=False).strip() == "active").values()), 30, "systemd")
+        heal = (  # nothing is restarted that runs: that may move the address
+            f"rm -f {OUT_OF_SERVICE}; nft flush ruleset; systemctl kill --signal CONT kamailio rtpengine-daemon; systemctl reset-failed;"
+            " systemctl start rtpengine-daemon kamailio keepalived"
+        )
+        self.each(lambda host: self.shell(host, heal, check=False))
+
+    def well(self) -> bool:
+        """One has the address, both know each other and reach all carriers, and no call is left."""
+
+        def ready(host: str) -> bool:
+            nodes = self.engines[host].ask("dmq.list_nodes") or []
+            alive = [node for node in nodes if node["status"] == "active"]
+            relays = self.engines[host].ask("rtpengine.show", "all") or [{}]
+            relayed = all(relay.get("active") for relay in (relays if isinstance(relays, list) else [relays]))
+            known = len(alive) == len(HOSTS) and all(self.engines[host].reachable().values())
+            return relayed and known and self.engines[host].active_calls() == 0
+
+        try:
+            return len(self.holders()) == 1 and all(self.each(ready).values())
+        except RuntimeError:  # nobody at the control socket yet
+            return False
+
+    # --- what was seen ---
+
+    def records(self) -> dict[str, list[tuple[str, dict]]]:
+        """[(who wrote it, record)] by Call-ID."""
+        found: dict[str, list[tuple[str, dict]]] = {}
+        for host, records in self.each(lambda host: self.engines[host].records()).items():
+            for record in records:
+                found.setdefault(record["call"], []).append((host, record))
+        return found
+
+    def load(self, number: str, calls: int, rate: float, hold: float, gives_up: float = 20) -> list[Outcome]:
+        """Calls, each of which is held for some seconds."""
+        messages = self.lab.caller.sipp(number, hold, gives_up, calls / rate + hold + gives_up + 25, "1000", calls, rate)
+        return [outcome(call) for call in by_call(messages)]

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What becomes of calls when the active SBC fails. The lines that begin with "takeover" are the figures of docs/sbc.md."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cases import INTL, NANP
+from harness import by_call, invites, wait_until
+from pair import outcome
+
+CALLS, RATE, HOLD = 300, 10, 15
+FAILS_AFTER = 10  # seconds
+FAULTS = {"kill": 3.0, "hang": 4.0, "power_off": 3.0}  # seconds to the first call through the standby, at the most
+REINVITE = Path(__file__).parent / "reinvite.xml"
+
+
+def later(seconds, function, *arguments):
+    """Call it in a while; what it returns is in the list."""
+    returned = []
+
+    def run():
+        time.sleep(seconds)
+        returned.append(function(*arguments))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, returned
+
+
+def longest_silence(seen, about):
+    """From when to when the phone heard nothing, in the seconds after that moment."""
+    heard = sorted(t for call in seen for t, direction, _first in call.call.messages if direction == "rx" and about - 0.5 < t < about + 10)
+    return max(pairwise(heard), key=lambda pair: pair[1] - pair[0])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_calls_go_on_under_traffic(pair, fault):
+    active, standby = pair.roles()
+    thread, returned = later(FAILS_AFTER, getattr(pair, fault), active)
+    seen = pair.load(NANP, CALLS, RATE, HOLD)
+    thread.join()
+    (failed_at,) = returned
+    assert pair.holders() == [standby]
+
+    silence, heard = longest_silence(seen, failed_at)
+    failed_at = max(failed_at, silence)  # to cut the power takes a moment
+    up = [call for call in seen if call.answered_at and call.answered_at < failed_at < call.answered_at + HOLD]
+    in_set_up = [call for call in seen if call.call.started < failed_at and not (call.answered_at and call.answered_at < failed_at)]
+    during = [call for call in seen if failed_at <= call.call.started < heard]
+    after = [call for call in seen if call.call.started >= heard]
+    lost = [call for call in seen if call.call.code != 200]
+    print(
+        f"takeover after {fault}: the first answer {heard - failed_at:.2f} s after; {len(seen)} calls: {len(up)} were up, {len(in_set_up)} were being set up "
+        f"({sum(call in lost for call in in_set_up)} lost), {len(during)} came meanwhile ({sum(call in lost for call in during)} lost), "
+        f"{len(after)} after it ({sum(call in lost for call in after)} lost)"
+    )
+    assert len(seen) == CALLS and len(up) > RATE * (FAILS_AFTER - 2)
+    assert heard - failed_at < FAULTS[fault]
+    assert Counter(call.bye for call in seen if call.call.code == 200) == {200: CALLS - len(lost)}  # from the far end, which knows its calls
+    assert not [call for call in lost if call in after or call in during]
+
+    # each call that was answered before, or came after, has its record once, with the time that they talked
+    if fault == "power_off":
+        pair.mend()
+        wait_until(pair.well, 120, "both SBCs")
+    placed = {call.call.call_id for call in seen}
+    records = {call_id: found for call_id, found in pair.records().items() if call_id in placed}
+    assert not [call_id for call_id, found in records.items() if len(found) > 1]
+    due = [call for call in [*up, *after] if call.call.code == 200]
+    assert [call.call.call_id for call in due if call.call.call_id not in records] == []
+    assert {records[call.call.call_id][0][0] for call in due} == {standby}
+    for call in due:
+        record = records[call.call.call_id][0][1]
+        assert (record["result"], record["trunk"]) == ("answered", "acme")
+        assert abs(record["talk_seconds"] - call.call.talk) <= 1.1
+    without = [call for call in [*in_set_up, *during] if call.call.code == 200 and call.call.call_id not in records]
+    print(f"takeover after {fault}: {len(without)} of {len(in_set_up) + len(during)} calls that were set up across it have no record")
+    assert not without
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["usual", "signed"])
+def test_requests_within_a_call_reach_the_other_side(pair, signed):
+    """A re-INVITE of the caller's and one of the carrier's, and a BYE, all after the takeover."""
+    active, standby = pair.roles()
+    pair.lab.tell({"acme1": {"invite": {"do": "answer", "reinvite": 12}, "invite_auth": signed}})
+    since = time.time()
+    thread, returned = later(4, pair.kill, active)
+    calls = [by_call(pair.lab.caller.sipp(NANP, 9, 20, 60, "1000", 5, 5, scenario=REINVITE))][0]
+    thread.join()
+    assert pair.holders() == [standby] and returned[0] - since < 8
+    wire = pair.lab.wires(since)["acme1"]
+    assert len(calls) == 5
+    for messages in calls:
+        call_id = messages[0].header("Call-ID")
+        answered = [(m.header("CSeq"), m.code) for m in messages if m.dir == "rx" and m.code and m.code >= 200]
+        assert answered == [("1 INVITE", 200), ("2 INVITE", 200), ("3 BYE", 200)]
+        assert [m.first.split()[0] for m in messages if m.dir == "rx" and not m.code] == ["INVITE", "ACK"]
+        asked = [line for line in wire if line["call_id"] == call_id and line["dir"] == "rx" and not line["code"] and not line["retrans"]]
+        sent = [(line["method"], line["cseq"]) for line in asked]
+        first = 2 if signed else 1  # a signed INVITE has a CSeq of its own
+        assert [pair for pair in sent if pair[1] >= first] == [
+            ("INVITE", first), ("ACK", first), ("INVITE", first + 1), ("ACK", first + 1), ("BYE", first + 2),
+        ]  # fmt: skip
+        # all of them from whom the carrier knows, to whom it knows
+        assert len({(line["headers"]["from"].partition(";tag")[0], line["headers"]["to"].partition(";tag")[0]) for line in asked}) == 1
+
+
+def test_a_carrier_hangs_up_after_the_takeover(pair):
+    active, standby = pair.roles()
+    pair.lab.tell({"acme1": {"invite": {"do": "answer", "talk": 9}}})
+    since = time.time()
+    thread, _returned = later(4, pair.kill, active)
+    seen = pair.load(NANP, 5, 5, 60)
+    thread.join()
+    assert [(call.call.code, call.call.ended_by) for call in seen] == [(200, "callee")] * 5
+    carried = invites(pair.lab.wires(since)["acme1"])
+    assert [call["bye"] for call in carried] == ["tx"] * 5
+    records = pair.records()
+    assert [[host for host, _record in records[call.call.call_id]] for call in seen] == [[standby]] * 5
+    assert {records[call.call.call_id][0][1]["talk_seconds"] for call in seen} <= {8, 9}
+
+
+def test_calls_that_came_in_go_on(pair):
+    """From a carrier through the SBC to the phone system (lab/provision.yml)."""
+    active, _standby = pair.roles()
+    carrier = pair.lab.caller_at("acme1")
+    thread, _returned = later(4, pair.kill, active)
+    seen = [outcome(messages) for messages in by_call(carrier.sipp("7", 9, 20, 60, "1000", 5, 5))]
+    thread.join()
+    assert [(call.call.code, call.bye) for call in seen] == [(200, 200)] * 5
+
+
+def test_the_standby_knows_marks_and_places(pair):
+    active, standby = pair.roles()
+    pair.lab.tell({"beta1": {"silent": True}})
+    thread, _returned = later(0, pair.load, INTL, 5, 5, 12)  # beta is asked in vain, and cools down; acme has five places taken
+    wait_until(pair.engines[standby].cooling, 20, "the mark on the standby")
+
+    def places(host):
+        return pair.engines[host].ask("dlg.profile_get_size", "trunk", "acme")
+
+    try:
+        wait_until(lambda: places(active) == 5 == places(standby), 15, "the places on the standby")
+    finally:
+        thread.join()
+    wait_until(lambda: places(active) == 0 == places(standby), 15, "no place taken")
+
+
+def test_one_that_is_started_again_learns_of_the_calls(pair):
+    """And is the standby from then on, or stays the active one if it was quick; either way the call ends with its record."""
+    active, _standby = pair.roles()
+    thread, returned = later(4, pair.crash, active)
+    seen = pair.load(NANP, 10, 10, 12)
+    thread.join()
+    assert [(call.call.code, call.bye) for call in seen] == [(200, 200)] * 10
+    records = pair.records()
+    assert [len(records[call.call.call_id]) for call in seen] == [1] * 10
