@@ -20,6 +20,7 @@ os.environ["SIPTRUNK_LAB"], os.environ["SIPTRUNK_LAB_NET"] = "bench", "22"
 
 import converge  # noqa: E402
 import load  # noqa: E402
+import sbc  # noqa: E402
 import systems  # noqa: E402
 from harness import Caller, Lab, wait_until  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -36,7 +37,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 def playbook(path: str, *options: str) -> float:
     """Run a playbook on the bench's lab; the seconds it took."""
     began = time.monotonic()
-    inventories = ["inventories/lab", str(HERE / "inventory.yml")]
+    inventories = ["inventories/lab", "inventories/lab-sbc", str(HERE / "inventory.yml"), str(HERE / "sbc.yml")]
     if systems.freeswitch_here():
         inventories += ["inventories/lab-freeswitch", str(HERE / "freeswitch.yml")]
     argv = ["ansible-playbook", *(part for name in inventories for part in ("-i", name)), path, *options]
@@ -129,7 +130,11 @@ def deployments(_lab: Lab, measured: list[systems.System]) -> list:
     return [*(converge.converge(playbook, system.engine) for system in measured if system.engine), compiled, converge.look_ups(playbook)]
 
 
-PARTS = {"delays": delays_and_detection, "load": under_load, "deployments": deployments}
+def in_front(lab: Lab, _measured: list[systems.System]) -> list:
+    return sbc.measure(lab, console.print)
+
+
+PARTS = {"delays": delays_and_detection, "load": under_load, "sbc": in_front, "deployments": deployments}
 
 
 def main() -> int:

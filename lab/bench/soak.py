@@ -15,7 +15,7 @@ import threading
 
 import monitor
 from bench import bench_lab, console, playbook
-from engines import Asterisk, FreeSwitch
+from engines import Asterisk, FreeSwitch, Kamailio
 from load import AT_ONCE, FAULTS, NUMBER
 from systems import freeswitch_here, ours
 
@@ -53,7 +53,7 @@ def soak(lab, system, minutes: int) -> bool:
 
 def main() -> int:
     minutes = int(os.environ.get("SOAK_MINUTES", "10"))
-    kinds = [Asterisk, FreeSwitch] if freeswitch_here() else [Asterisk]
+    kinds = [Asterisk, FreeSwitch, Kamailio] if freeswitch_here() else [Asterisk, Kamailio]
     with bench_lab() as lab:
         well = [soak(lab, ours(lab, kind), minutes) for kind in kinds]
         playbook("site.yml", "--extra-vars", '{"monitor_enabled": true}')  # not before: its marks would hide the faults

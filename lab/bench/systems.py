@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines import Asterisk, FreeSwitch
+from engines import Asterisk, FreeSwitch, Kamailio
 from harness import Caller, Lab, podman, wait_until
 
 HERE = Path(__file__).resolve().parent
@@ -24,7 +24,7 @@ class System:
     caller: Caller
     container: str
     process: str
-    engine: Asterisk | FreeSwitch | None = None  # the classic ones have none
+    engine: Asterisk | FreeSwitch | Kamailio | None = None  # the classic ones have none
     forget: Callable[[], None] = lambda: None
 
     def rest(self) -> None:
@@ -34,20 +34,21 @@ class System:
             self.forget()
 
     def cpu_seconds(self) -> float:
-        """What it has used so far (proc(5), stat: utime and stime)."""
-        fields = podman(self.container, ["sh", "-c", f"cat /proc/$(pidof {self.process})/stat"]).rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """What its service has used so far (cgroup v2)."""
+        stat = podman(self.container, ["cat", f"/sys/fs/cgroup/system.slice/{self.process}.service/cpu.stat"])
+        return int(dict(line.split() for line in stat.splitlines())["usage_usec"]) / 1e6
 
     def memory(self) -> int:
-        """Its resident memory, KiB."""
-        return int(podman(self.container, ["sh", "-c", f"awk '/VmRSS/ {{print $2}}' /proc/$(pidof {self.process})/status"]))
+        """What its processes hold, KiB, without files; what they share counts once."""
+        sums = "/^RssAnon/ {own += $2} /^RssShmem/ && $2 > shared {shared = $2} END {print own + shared}"
+        return int(podman(self.container, ["sh", "-c", f"for pid in $(pidof {self.process}); do cat /proc/$pid/status; done | awk '{sums}'"]))
 
 
 def _caller(lab: Lab, number: int) -> Caller:
     return Caller(lab.container("caller"), f"{lab.net}.91", f"{lab.net}.{number}")
 
 
-def ours(lab: Lab, kind: type[Asterisk | FreeSwitch]) -> System:
+def ours(lab: Lab, kind: type[Asterisk | FreeSwitch | Kamailio]) -> System:
     """An engine that the role configured."""
     engine = kind(lab.container(kind.host))
     number = int(lab.addresses[kind.host].rpartition(".")[2])
@@ -66,7 +67,7 @@ def classic_asterisk(lab: Lab) -> System:
         _copy(container, f"classic-{name}", f"/etc/asterisk/{name}")
     podman(container, ["systemctl", "restart", "asterisk"])
     wait_until(lambda: "backup-trunk" in podman(container, ["asterisk", "-rx", "pjsip list endpoints"], check=False), 30, "the classic Asterisk")
-    return System("Asterisk, classic guide", _caller(lab, 13), container, "asterisk")
+    return System("Asterisk, classic guide", _caller(lab, 15), container, "asterisk")
 
 
 def classic_freeswitch(lab: Lab) -> System:
