@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """tests/run.py [PART...]: all checks, or some; prints the minutes of each part and one closing count.
 
-Two parts run at once, as most of a scenario's time is waiting for SIP timers; each writes to a log of its own, whose
+Three parts run at once, as most of a scenario's time is waiting for SIP timers; each writes to a log of its own, whose
 end is shown if it fails. A part that fails does not stop the others. Run it under lab/run.
 
 tests/run.py --alone PART: one part, here and now; the exit status is 0, 1, or 77 when this machine cannot run it.
@@ -25,8 +25,8 @@ from xml.etree import ElementTree
 REPO = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("SIPTRUNK_CACHE", REPO / ".cache"))
 RESULTS = CACHE / "results"
-LANES = 2
-LONGEST = ("molecule-freeswitch", "molecule-asterisk")  # side by side
+LANES = 3
+LONGEST = ("molecule-freeswitch", "molecule-asterisk", "molecule-sbc")  # side by side
 SKIPPED = 77  # as automake's tests say it
 LINES_SHOWN = 120
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:ansible"]
@@ -172,7 +172,7 @@ def main() -> int:
         counts[word.lower()] += 1
     print()
     print("\n".join(f"{name:22} {word:7} {minutes:5.1f} min" for name, word, minutes, _why in rows))
-    print(f"{'all, two at a time':30} {(time.monotonic() - began) / 60:5.1f} min")
+    print(f"{'all, three at a time':30} {(time.monotonic() - began) / 60:5.1f} min")
     print("".join(f"\nFAILED {line[:300]}" for line in failures) + "".join(f"\nSKIPPED {line[:300]}" for line in skips))
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped", flush=True)
     return 1 if counts["failed"] else 0
