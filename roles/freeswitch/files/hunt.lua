@@ -252,7 +252,7 @@ local function ask_target(trunk, target, on_trial)
     local ms, ended = over - attempt.began, leg_report(attempt)
     if answered == 0 then answered = ended.answered end
     local heard = not post_dial_delay and heard_of(attempt, ended)
-    post_dial_delay = heard and string.format("%d", heard - began) or post_dial_delay
+    post_dial_delay = heard and string.format("%d", math.floor(heard - began)) or post_dial_delay
     if answered > 0 then
         result, talked, quality = "answered", math.floor((over - answered) / 1000), sound(ended)
         return note(attempt, "200", "200", "OK", math.max(0, answered - attempt.began), "final")
