@@ -29,6 +29,8 @@ def place(number: str, address: str, port: int = 5060, local_address: str | None
     """
     if not re.fullmatch(r"[0-9*#+]{1,32}", number):
         raise ValueError(f"number is {number!r}, expected 1 to 32 of 0-9, *, # and +")
+    if not re.fullmatch(r"[0-9A-Za-z*#+._-]{1,64}", from_user):
+        raise ValueError(f"from_user is {from_user!r}, expected 1 to 64 of 0-9, A-Z, a-z, *, #, +, ., _ and -")
     if timeout <= 0:
         raise ValueError(f"timeout is {timeout!r}, expected a number above 0")
     result = {"rings": False, "answered": False, "code": None, "reason": None, "ms": None, "error": None}
@@ -78,8 +80,9 @@ class _Call:
         here, port = sip.getsockname()
         self.here, self.uri = f"{here}:{port}", "sip:%s@%s" % (number.replace("#", "%23"), there)
         self.call_id, self.branch = secrets.token_hex(16), f"z9hG4bK{secrets.token_hex(12)}"
-        self.sender = f"<sip:{from_user}@{here}>;tag={secrets.token_hex(8)}"
-        self.contact = f"<sip:{from_user}@{self.here}>"
+        user = from_user.replace("#", "%23")
+        self.sender = f"<sip:{user}@{here}>;tag={secrets.token_hex(8)}"
+        self.contact = f"<sip:{user}@{self.here}>"
         self.offer = SDP.format(here=here, port=rtp_port)
 
     def run(self, timeout: float) -> None:

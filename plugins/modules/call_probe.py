@@ -57,30 +57,30 @@ EXAMPLES = r"""
 RETURN = r"""
 rings:
   description: Whether it rang, or had early media, or was answered. The module fails otherwise.
-  returned: always
+  returned: when a call was placed
   type: bool
 answered:
   description: Whether it was answered.
-  returned: always
+  returned: when a call was placed
   type: bool
 code:
   description: The status that said so, or the one that refused the call. Null if none came.
-  returned: always
+  returned: when a call was placed
   type: int
   sample: 180
 reason:
   description: Its phrase.
-  returned: always
+  returned: when a call was placed
   type: str
   sample: Ringing
 ms:
   description: Milliseconds from the INVITE to that status.
-  returned: always
+  returned: when a call was placed
   type: float
   sample: 34.5
 error:
   description: Why it did not ring. Null if it did.
-  returned: always
+  returned: when a call was placed
   type: str
 """
 

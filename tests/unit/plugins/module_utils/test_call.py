@@ -144,7 +144,7 @@ def test_nobody_is_there():
     assert call.place("1", "127.0.0.1", port, timeout=2)["error"] == f"127.0.0.1:{port}: Connection refused"
 
 
-@pytest.mark.parametrize(("number", "timeout"), [("sip:x", 1), ("", 1), ("1", 0)])
-def test_bad_arguments(number, timeout):
-    with pytest.raises(ValueError, match="^(number|timeout) is "):
-        call.place(number, "127.0.0.1", timeout=timeout)
+@pytest.mark.parametrize(("number", "caller", "timeout"), [("sip:x", "me", 1), ("", "me", 1), ("1", "me", 0), ("1", "", 1), ("1", "me>\r\nX: y", 1)])
+def test_bad_arguments(number, caller, timeout):
+    with pytest.raises(ValueError, match="^(number|from_user|timeout) is "):
+        call.place(number, "127.0.0.1", from_user=caller, timeout=timeout)
