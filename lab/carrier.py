@@ -45,8 +45,8 @@ for 8 seconds, over every transport, though its ACK came. A CANCEL is not answer
 late has not seen the INVITE either, and its late 180 or 200 stands.
 
 Every message is a line of <state-dir>/wire.jsonl: {t, dir, transport (udp, tcp, tls), peer, first, method, code, call_id,
-cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route, x_trunk, via}}. t is in seconds
-of the epoch; user and host are those of a request's URI.
+cseq, user, host, from_user, retrans, headers: {from, to, contact, user_agent, route, x_trunk, via,
+p_asserted_identity, p_preferred_identity, remote_party_id}}. t is in seconds of the epoch; user and host are those of a request's URI.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ REASONS = {
 T1, T2, GIVE_UP = 0.5, 4.0, 32.0  # RFC 3261 section 17.1.1.2: T1, T2 and 64 x T1
 DEAF = 8.0  # how long `ignore_ack` sends again
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
-LOGGED = ("from", "to", "contact", "user-agent", "route", "x-trunk", "via")
+IDENTITIES = ("p-asserted-identity", "p-preferred-identity", "remote-party-id")
+LOGGED = ("from", "to", "contact", "user-agent", "route", "x-trunk", "via", *IDENTITIES)
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length"}
 
 

@@ -24,7 +24,7 @@ PLUGINS = {
     "filter": [
         *("alertmanager_config", "asterisk_draws", "asterisk_value", "asterisk_verdicts"),
         *("dns_questions", "freeswitch_codec", "freeswitch_gateways", "freeswitch_route", "freeswitch_value"),
-        *("health", "health_table", "monitor_targets", "report_page", "report_window", "sbc_dispatcher", "sbc_plan", "sbc_registrations"),
+        *("health", "health_table", "monitor_targets", "report_page", "report_window", "sbc_dispatcher", "sbc_faults", "sbc_plan", "sbc_registrations"),
         *("sbc_secrets", "trunk_secrets", "without_secrets"),
     ],
     "lookup": ["rendered", "zipped"],

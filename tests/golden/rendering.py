@@ -28,7 +28,7 @@ HOST = {
         "__asterisk_major": "22",
     },
     "freeswitch": {"__freeswitch_prefix": "/usr", "__freeswitch_esl_password": "golden", "__freeswitch_address": "198.18.10.12"},
-    "sbc": {"__sbc_address": "198.18.10.13", "__sbc_interface": "eth0"},
+    "sbc": {"__sbc_address": "198.18.10.13", "__sbc_interface": "eth0", "__sbc_relay_service": "golden"},
 }
 TEMPLATES = sorted(path for engine in HOST for path in ROLES.glob(f"{engine}/templates/*.j2"))  # those that follow from the model
 EACH = {"route.lua": "routes"}  # templates that are rendered once for each entry of a list of the plan

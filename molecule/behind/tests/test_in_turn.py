@@ -30,11 +30,11 @@ def one_is_enough(lab):
 
 @pytest.fixture(scope="module")
 def play():
-    """play(name, **variables): (exit status, output) of a playbook, of the SBCs alone."""
+    """play(name, limit, **variables): (exit status, output) of a playbook, of the SBCs alone, or of one of them."""
 
-    def run(name, **variables):
+    def run(name, limit="siptrunk_sbc", **variables):
         inventories = ["-i", "inventories/lab/hosts.yml", "-i", "inventories/lab/asterisk.yml", "-i", "molecule/behind/inventory"]
-        argv = ["ansible-playbook", *inventories, "--limit", "siptrunk_sbc", f"playbooks/{name}.yml", "-e", json.dumps(variables)]
+        argv = ["ansible-playbook", *inventories, "--limit", limit, f"playbooks/{name}.yml", "-e", json.dumps(variables)]
         environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
         done = subprocess.run(argv, cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
@@ -74,6 +74,31 @@ def test_calls_go_on_while_one_after_the_other_is_restarted(lab, sbcs, play, as_
     assert not any(map(is_out, sbcs.values()))
     out = [record for record in lab.engine.records()[-160:] if any(attempt["code"] == 503 for attempt in record["attempts"])]
     assert out, "some were told to ask the other one"
+
+
+@pytest.mark.parametrize(("why", "none_left"), [("stopped", 480), ("out of service", 503), ("not reached", 500)])  # the last one is as before
+def test_one_that_serves_alone_stays_in_service(lab, sbcs, play, why, none_left):
+    """Its PBXs have nobody else to ask: 40 calls while it is changed, each answered, and none told to ask another one."""
+    other = sbcs["sbc2"].container
+    if why == "not reached":
+        subprocess.run(["podman", "pause", other], check=True, capture_output=True)
+    else:
+        podman(other, ["sh", "-c", "systemctl stop kamailio" if why == "stopped" else f"touch {OUT_OF_SERVICE}"])
+    try:
+        with ThreadPoolExecutor() as pool:
+            load = pool.submit(lab.caller.load, NANP, 40, 2, 1)
+            time.sleep(2)
+            status, said = play("site", "sbc1", sbc_none_left=none_left)
+            assert status == 0 and changed(said)["sbc1"] != "0", said
+            assert load.result().codes == {200: 40}
+        mine = f"{lab.addresses['sbc1']}:5060"
+        asked = [attempt for record in lab.engine.records()[-40:] for attempt in record["attempts"] if attempt["target"] == mine]
+        assert asked and {attempt["code"] for attempt in asked} == {200}
+        assert not is_out(sbcs["sbc1"])
+    finally:
+        if why == "not reached":
+            subprocess.run(["podman", "unpause", other], check=True, capture_output=True)
+        podman(other, ["sh", "-c", f"rm -f {OUT_OF_SERVICE}; systemctl start kamailio"])
 
 
 def test_nothing_is_taken_out_where_nothing_changes(sbcs, play):
@@ -119,7 +144,7 @@ def test_carriers_see_no_address_of_the_pbx_where_that_is_asked_for(lab, sbcs, p
     ("variables", "why"),
     [
         pytest.param({"sbc_sip_port": 99999}, "sbc_sip_port 99999: expected a port, 1 to 65535", id="by the role"),
-        pytest.param({"sbc_external_address": "no address"}, "syntax error", id="by Kamailio"),
+        pytest.param({"sbc_memory": 1}, "could not allocate shared memory", id="by Kamailio"),
     ],
 )
 def test_what_is_refused_leaves_it_in_service(lab, sbcs, play, variables, why):

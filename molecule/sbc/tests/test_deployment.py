@@ -90,7 +90,10 @@ CASES = {
         "everything is gone": "rm -r siptrunk.d",
     },
     "loss": {"the service": ("systemctl disable kamailio 2>/dev/null", "Enable kamailio.")},
-    "refused": {"an address that is not here": ({"sbc_sip_ip": "198.18.99.99"}, "A throwaway Kamailio refused the files")},
+    "refused": {
+        "an address that is not here": ({"sbc_sip_ip": "198.18.99.99"}, "sbc_sip_ip 198.18.99.99: expected an address of this host"),
+        "too little memory": ({"sbc_memory": 1}, "could not allocate shared memory"),
+    },
     "refusal": {
         "no Lua": ("nonsense", ["A throwaway Kamailio refused the files", "hunt.lua:"]),
         "a module that is not there": ("module", ["kamailio -c refused the files.", "could not find module <tmm"]),

@@ -306,6 +306,9 @@ local function send(call, trunk, target)
     return type(sent) == "number" and sent > 0
 end
 
+-- They name the caller beside From (RFC 3325, and its draft of before).
+local IDENTITIES = {"P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"}
+
 -- What a caller calls himself becomes part of a URI.
 local function caller_of(call, trunk)
     if trunk.from_user ~= "" then return trunk.from_user end
@@ -416,6 +419,9 @@ function ksr_branch()
     local host = trunk.from_domain ~= "" and trunk.from_domain or plan.address
     KSR.uac.uac_replace_from("", "sip:" .. (user ~= "" and user .. "@" or "") .. host)
     KSR.uac.uac_replace_to("", uri_of(call, target))
+    if trunk.caller_id ~= "" then
+        for _, name in ipairs(IDENTITIES) do KSR.hdr.remove(name) end
+    end
     return 1
 end
 
@@ -738,7 +744,7 @@ local function inbound(trunk)
     keep("number", number)
     local pbx = table.remove(pbxs, 1)
     keep("pbxs", literal(pbxs))
-    KSR.tm.t_set_fr(FOR_EVER, 4000)
+    KSR.tm.t_set_fr(FOR_EVER, bound(4000))
     if not give(pbx) then KSR.tm.t_reply(503, "Service Unavailable") end
 end
 

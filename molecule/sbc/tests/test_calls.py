@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, siptrunk.failover contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Calls that only an SBC sees: in to one of several PBXs, a caller who is gone before anybody was asked, who the carrier takes the caller for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from cases import INTL, NANP, SECURE
+from engines import Kamailio
+from harness import SCENARIO, Carrier, Lab, invites, podman, wait_until
+
+REPO = Path(__file__).resolve().parents[3]
+LAB = Lab(pbx=Kamailio.host)
+ENGINE = Kamailio(LAB.container(Kamailio.host))
+TRUNKS = yaml.safe_load((REPO / "tests/contract/inventory/group_vars/siptrunk_pbx.yml").read_text(encoding="utf-8"))["siptrunk_trunks"]
+PBX_HOST, PBX_PORTS = "ns", (5081, 5082)
+SHOWN = "12125550199"
+
+
+def site(fails=False, **variables):
+    """The output of site.yml with the scenario's model."""
+    inventories = ("inventories/lab/hosts.yml", "inventories/lab-sbc", "tests/contract/inventory", "molecule/sbc/inventory")
+    argv = ["ansible-playbook", *(part for path in inventories for part in ("-i", path)), "--limit", "sbc", "site.yml", "-e", json.dumps(variables)]
+    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning"}
+    done = subprocess.run(argv, cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) is fails, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def pbxs():
+    """Two PBXs, each a lab/carrier.py, to which calls come in; and the trunk beta shows one number to its carrier."""
+    container = LAB.container(PBX_HOST)
+    address = LAB.caller_at(PBX_HOST).address
+    podman(container, ["sh", "-c", "mkdir -p /tmp/pbx && cat > /tmp/pbx/carrier.py"], (REPO / "lab/carrier.py").read_text(encoding="utf-8"))
+    found = {port: Carrier(container, f"/tmp/pbx/{port}") for port in PBX_PORTS}
+    for port, pbx in found.items():
+        program = ["python3", "/tmp/pbx/carrier.py", "--address", address, "--port", str(port), "--state-dir", pbx.state_dir]
+        podman(container, ["systemd-run", "--unit", f"pbx-{port}", *program])
+    try:
+        site(
+            sbc_inside=[LAB.caller.address, address],
+            sbc_pbxs=[f"{address}:{port}" for port in PBX_PORTS],
+            siptrunk_trunks=[{**trunk, "caller_id": SHOWN} if trunk["name"] == "beta" else trunk for trunk in TRUNKS],
+        )
+        yield found
+    finally:
+        podman(container, ["systemctl", "stop", *(f"pbx-{port}" for port in PBX_PORTS)])
+        site()
+
+
+@pytest.fixture(autouse=True)
+def healthy(pbxs):
+    LAB.reset()
+    for pbx in pbxs.values():
+        pbx.reset()
+    wait_until(lambda: ENGINE.active_calls() == 0, 40, "no call left over")
+    ENGINE.forget()
+    wait_until(lambda: all(ENGINE.reachable().values()), 60, "every target reachable")
+
+
+def comes_in(pbxs, **behaviour):
+    """A call from a carrier, while both PBXs do that: (what the carrier saw, the calls that the PBXs got)."""
+    for pbx in pbxs.values():
+        pbx.tell(invite=behaviour)
+    began = time.time()
+    seen = LAB.caller_at("acme1").call("2001", timeout=20)
+    time.sleep(1)
+    return seen, [call for pbx in pbxs.values() for call in pbx.invites(began)]
+
+
+def test_a_pbx_that_says_503_is_passed_over(pbxs):
+    seen, got = comes_in(pbxs, do="code", code=503)
+    assert seen.code == 503 and len(got) == 2
+
+
+@pytest.mark.parametrize("code", [486, 503])
+def test_a_pbx_that_rang_is_not_left_for_another(pbxs, code):
+    seen, got = comes_in(pbxs, do="ring_then_code", code=code)
+    assert seen.code == code and len(got) == 1
+
+
+def test_a_pbx_that_rings_has_all_the_time(pbxs):
+    """The 4 seconds are for the first word alone."""
+    seen, got = comes_in(pbxs, do="answer", ring=6)
+    assert seen.code == 200 and 6 <= seen.answered_pdd < 8 and len(got) == 1
+
+
+def test_the_late_answer_of_a_pbx_that_was_given_up_is_released(pbxs):
+    """Nobody speaks with it: it hears ACK and BYE."""
+    seen, got = comes_in(pbxs, do="late_answer", after=4.6)
+    assert seen.code not in (None, 200) and 8 <= seen.pdd < 10
+    assert len(got) == 2
+    wait_until(lambda: all(call["acked"] and call["bye"] == "rx" for pbx in pbxs.values() for call in pbx.invites(seen.started - 1)), 5, "ACK and BYE")
+
+
+# A phone by hand: INVITE, CANCEL a second later, and what it hears in 4 seconds, an answer to the INVITE each with its method.
+HASTY = """
+import json, socket, sys, time
+own, to, number = sys.argv[1], sys.argv[2], sys.argv[3]
+branch = "z9hG4bKhasty%d" % time.time_ns()
+def request(method):
+    return "\\r\\n".join([
+        "%s sip:%s@%s SIP/2.0" % (method, number, to), "Via: SIP/2.0/UDP %s:5998;branch=%s" % (own, branch), "Max-Forwards: 70",
+        "From: <sip:1000@%s>;tag=hasty" % own, "To: <sip:%s@%s>" % (number, to), "Call-ID: %s" % branch, "CSeq: 1 %s" % method,
+        "Contact: <sip:1000@%s:5998>" % own, "Content-Length: 0", "", ""]).encode()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+    link.bind((own, 5998))
+    link.connect((to, 5060))
+    link.settimeout(0.2)
+    link.send(request("INVITE"))
+    began, heard, hung_up = time.time(), set(), False
+    while time.time() < began + 5:
+        if not hung_up and time.time() > began + 1:
+            hung_up = True
+            link.send(request("CANCEL"))
+        try:
+            text = link.recv(65535).decode()
+        except socket.timeout:
+            continue
+        heard.add(text.split()[1] + " " + text.partition("CSeq: 1 ")[2].split()[0])
+        if text.startswith("SIP/2.0 4"):
+            link.send(request("ACK"))
+print(json.dumps(sorted(heard)))
+"""
+
+
+def test_a_caller_who_hangs_up_before_anybody_was_asked_costs_no_target_its_good_name(pbxs):
+    """The hunt stands still meanwhile, as the file that says whether acme is drained is one that keeps its reader waiting."""
+    fifo = "/var/lib/siptrunk/drained/acme"
+    podman(ENGINE.container, ["mkfifo", "-m", "644", fifo])
+    began, known = time.time(), len(ENGINE.records())
+    try:
+        with ThreadPoolExecutor() as pool:
+            phone = pool.submit(podman, LAB.container("caller"), ["python3", "-c", HASTY, LAB.caller.address, LAB.addresses["sbc"], NANP])
+            time.sleep(2.5)
+            podman(ENGINE.container, ["timeout", "5", "sh", "-c", f": > {fifo}"])
+            heard = json.loads(phone.result())
+    finally:
+        podman(ENGINE.container, ["rm", fifo])
+    assert {"200 CANCEL", "487 INVITE"} <= set(heard) <= {"100 INVITE", "200 CANCEL", "487 INVITE"}
+    assert not any(invites(wire) for wire in LAB.wires(began).values()), "nobody was asked"
+    (record,) = ENGINE.records()[known:]
+    assert (record["result"], record["attempts"]) == ("cancelled", [])
+    assert not ENGINE.cooling()
+
+
+@pytest.mark.parametrize(("number", "host", "shown"), [(INTL, "beta1", SHOWN), (NANP, "acme1", "1000")])
+def test_where_a_trunk_shows_a_number_no_header_shows_another(pbxs, tmp_path, number, host, shown):
+    """P-Asserted-Identity and its like pass where the trunk shows none."""
+    names = ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID")
+    more = "".join(f"{name}: <sip:55501000@pbx.example>\n" for name in names)
+    scenario, at = tmp_path / "uac.xml", "Content-Type: application/sdp\n"
+    scenario.write_text(SCENARIO.read_text(encoding="utf-8").replace(at, more + at, 1), encoding="utf-8")
+    began = time.time()
+    LAB.caller.sipp(number, 0.5, 20, 30, "1000", scenario=scenario)
+    (call,) = LAB.carriers[host].invites(began)
+    assert call["from_user"] == shown
+    found = {call["headers"][name.lower().replace("-", "_")] for name in names}
+    assert found == ({""} if shown == SHOWN else {"<sip:55501000@pbx.example>"})
+
+
+def many(count):
+    """The model with so many targets that are probed."""
+    more = count - len(ENGINE.reachable())
+    servers = [{"host": LAB.addresses["beta1"], "port": port} for port in range(6000, 6000 + more)]
+    return [*TRUNKS, {"name": "a-trunk-with-a-rather-long-name", "servers": servers, "probe": {"interval": 60}}]
+
+
+def test_its_control_socket_tells_of_200_targets(pbxs):
+    """More are refused: no answer would tell whether they are there."""
+    assert "The model has 201 targets with a probe; expected 200 at most" in site(True, siptrunk_trunks=many(201))
+    before = set(ENGINE.reachable())
+    model = many(200)
+    try:
+        site(siptrunk_trunks=model)
+        assert len(ENGINE.reachable()) == 200
+    finally:
+        site()
+    assert set(ENGINE.reachable()) == before
+
+
+def test_a_certificate_that_is_renewed_under_its_name_is_seen(pbxs):
+    """Without the carrier's authority in that file no call goes over TLS, and with it they do; Kamailio runs on."""
+    authority = "/etc/ssl/siptrunk-lab-ca.pem"
+    own = "/etc/kamailio/siptrunk-own.pem"  # vouches for nobody
+    runs = podman(ENGINE.container, ["systemctl", "show", "-P", "MainPID", "kamailio"])
+    podman(ENGINE.container, ["sh", "-c", f"cp -p {authority} /tmp/authority.pem && cat {own} > {authority}"])
+    try:
+        assert "changed=0" not in site()
+        seen = LAB.caller.call(SECURE)
+        assert (seen.code, ENGINE.records()[-1]["trunk"]) == (200, "beta")
+    finally:
+        podman(ENGINE.container, ["sh", "-c", f"cat /tmp/authority.pem > {authority}"])
+        again = site()
+    assert "changed=0" not in again
+    ENGINE.forget()
+    assert LAB.caller.call(SECURE).code == 200 and ENGINE.records()[-1]["trunk"] == "acme-tls"
+    assert podman(ENGINE.container, ["systemctl", "show", "-P", "MainPID", "kamailio"]) == runs
