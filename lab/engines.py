@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness import podman
+from harness import enter
 
 
 # Logs in on loopback, and prints what is told of attempts and answers, each a line [moment, fields]. Arguments: port, seconds, file with the password.
@@ -52,21 +52,21 @@ class Asterisk:
 
     def command(self, text: str) -> str:
         """What the command line interface answers."""
-        return podman(self.container, ["asterisk", "-rx", text])
+        return enter(self.container, ["asterisk", "-rx", text])
 
     def plan(self) -> dict:
         """The plan that was deployed."""
-        return json.loads(podman(self.container, ["cat", f"{self.config}/plan.json"]))
+        return json.loads(enter(self.container, ["cat", f"{self.config}/plan.json"]))
 
     def records(self) -> list[dict]:
         """One record for each call so far."""
-        return [json.loads(line) for line in podman(self.container, ["cat", self.records_file], check=False).splitlines()]
+        return [json.loads(line) for line in enter(self.container, ["cat", self.records_file], check=False).splitlines()]
 
     def forget(self) -> None:
         """Forget all marks of targets and trunks, and that the operator's hook failed."""
         names = r"asterisk -rx 'dialplan show globals' | sed -n 's/^ *\(SIPTRUNK_[^=]*\)=.*/\1/p'"
         script = names + ' | while read -r name; do asterisk -rx "dialplan set global $name 0"; done'
-        podman(self.container, ["sh", "-c", script])
+        enter(self.container, ["sh", "-c", script])
 
     def listen(self, seconds: float) -> list[tuple[float, dict[str, str]]]:
         """What the monitor's user hears of attempts and answers in that time: (moment, fields), `name` among them."""
@@ -75,7 +75,7 @@ class Asterisk:
 
     def overhear(self, port: int, seconds: float, secret: str, hello: str) -> list[tuple[float, dict[str, str]]]:
         """Run LISTEN there."""
-        said = podman(self.container, ["python3", "-c", LISTEN, str(port), str(seconds), secret], hello)
+        said = enter(self.container, ["python3", "-c", LISTEN, str(port), str(seconds), secret], hello)
         return [tuple(line) for line in map(json.loads, said.splitlines())]
 
     def cooling(self) -> bool:
@@ -135,7 +135,7 @@ class FreeSwitch:
     def script(self, text: str, *arguments: str) -> str:
         """What a shell script says in which `fs COMMAND` asks FreeSWITCH."""
         fs = f'fs() {{ {self.prefix}/bin/fs_cli -p "$(cat {self.config}/esl.secret)" -x "$1"; }}; '
-        return podman(self.container, ["sh", "-c", fs + text, "sh", *arguments])
+        return enter(self.container, ["sh", "-c", fs + text, "sh", *arguments])
 
     def command(self, text: str) -> str:
         """What an API command answers."""
@@ -198,7 +198,7 @@ class Kamailio:
 
     def script(self, text: str, *arguments: str) -> str:
         """What a Python script says in which ask(METHOD, PARAMETER...) asks Kamailio."""
-        return podman(self.container, ["python3", "-c", _ASK + text, *arguments])
+        return enter(self.container, ["python3", "-c", _ASK + text, *arguments])
 
     def ask(self, method: str, *params: object) -> object:
         """The result of a command, None when it fails."""
@@ -229,11 +229,11 @@ class Kamailio:
 
     def drain(self, *trunks: str) -> None:
         """As for Asterisk."""
-        podman(self.container, ["sh", "-c", "cd /var/lib/siptrunk/drained && rm -f -- * && for name; do echo test > $name; done", "sh", *trunks])
+        enter(self.container, ["sh", "-c", "cd /var/lib/siptrunk/drained && rm -f -- * && for name; do echo test > $name; done", "sh", *trunks])
 
     def drained(self) -> bool:
         """As for Asterisk."""
-        return podman(self.container, ["ls", "/var/lib/siptrunk/drained"]).strip() != ""
+        return enter(self.container, ["ls", "/var/lib/siptrunk/drained"]).strip() != ""
 
     def active_calls(self) -> int:
         """As for Asterisk."""

@@ -391,7 +391,7 @@ def test_what_needs_a_restart_says_so_and_waits(host):
     result = host.deploy("silence")
     assert result["restart_needed"] == host.waits
     assert f"RESTART NEEDED: {host.waits[0]}" in str(result["warnings"]) and not result["restarted"]
-    assert host.started() <= started + 1
+    assert host.started() <= started + 3, "a moment by the engine's uptime, in whole seconds"
     again = host.deploy("silence")
     assert again["changed"] is False and again["restart_needed"] == result["restart_needed"]
     assert host.deploy("usual")["restart_needed"] == [], "what runs is as it was"

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 from engines import Asterisk
-from harness import Lab, podman, wait_until
+from harness import Lab, enter, wait_until
 from watch import Watch
 
 EVENTS = "/var/log/siptrunk/events.jsonl"
@@ -24,7 +24,7 @@ class Outage(Watch):
         self.engine = Asterisk(self.lab.container("pbx"))
 
     def shell(self, script, host="watch", check=True):
-        return podman(self.lab.container(host), ["sh", "-c", script], check=check)
+        return enter(self.lab.container(host), ["sh", "-c", script], check=check)
 
     def firing(self, since, alert=None):
         """The messages since then that something began."""

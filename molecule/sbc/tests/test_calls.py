@@ -30,7 +30,7 @@ def site(fails=False, **variables):
     """The output of site.yml with the scenario's model."""
     inventories = ("inventories/lab/hosts.yml", "inventories/lab-sbc", "tests/contract/inventory", "molecule/sbc/inventory")
     argv = ["ansible-playbook", *(part for path in inventories for part in ("-i", path)), "--limit", "sbc", "site.yml", "-e", json.dumps(variables)]
-    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning"}
+    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     done = subprocess.run(argv, cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert (done.returncode != 0) is fails, done.stdout + done.stderr
     return done.stdout
