@@ -115,7 +115,7 @@ class Host:
     def deploy(self, name, check=False, user="root", allow_restart=False):
         """The module's result."""
         option = '"_ansible_check_mode": %s'
-        script = f"sed 's/{option % 'false'}/{option % str(check).lower()}/; s/\"timeout\": 30/\"timeout\": 8/"
+        script = f"sed 's/{option % 'false'}/{option % str(check).lower()}/; s/\"timeout\": 30/\"timeout\": 12/"
         script += "; s/\"allow_restart\": false/\"allow_restart\": true/" if allow_restart else ""
         script += f"' {PROGRAMS}/{name}.py"
         run = f"chmod 644 deployment.py; runuser -u {user} -- python3 deployment.py; rm deployment.py"
