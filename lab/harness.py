@@ -75,8 +75,8 @@ _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 
 def _root(container: str) -> _Root:
     with _entering:
-        if container not in _roots or not _roots[container].runs():
-            _roots[container] = _Root(container)
+        known = _roots.pop(container, None)
+        _roots[container] = known if known and known.runs() else _Root(container)
         return _roots[container]
 
 

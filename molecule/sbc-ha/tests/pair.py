@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from engines import Kamailio
-from harness import CallResult, Lab, Message, by_call, call_result, enter, wait_until
+from harness import CallResult, Lab, Message, by_call, call_result, podman, wait_until
 
 HOSTS = ("sbc", "sbc2")
 SIP = 5060
@@ -84,7 +84,7 @@ class Pair:
         self.engines = {host: Kamailio(self.lab.container(host)) for host in HOSTS}
 
     def shell(self, host: str, script: str, check: bool = True) -> str:
-        return enter(self.lab.container(host), ["sh", "-c", script], check=check)
+        return podman(self.lab.container(host), ["sh", "-c", script], check=check)
 
     def each(self, function) -> dict:
         """{host: what function(host) returns}, at once, as an exec takes its time."""
@@ -104,7 +104,7 @@ class Pair:
     def watch(self, seconds: float) -> dict[str, list[Seen]]:
         """What happened to each host meanwhile."""
         script = ["python3", "-c", WATCH, self.floating, OUT_OF_SERVICE, str(seconds)]
-        return self.each(lambda host: [Seen(*json.loads(line)) for line in enter(self.lab.container(host), script, check=False).splitlines()])
+        return self.each(lambda host: [Seen(*json.loads(line)) for line in podman(self.lab.container(host), script, check=False).splitlines()])
 
     # --- faults; each returns its moment ---
 
