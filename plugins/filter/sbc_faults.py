@@ -82,17 +82,16 @@ def _numbers(values):
         yield f"sbc_verify_timeout {values['sbc_verify_timeout']}: expected seconds, more than 0 and up to 3600."
     if values["sbc_verify_number"] and not re.fullmatch(r"[0-9*#+]{1,32}", str(values["sbc_verify_number"])):
         yield f"sbc_verify_number {values['sbc_verify_number']}: expected 1 to 32 of 0-9, *, # and +."
-    used = ["sbc_sip_port", "sbc_tls_port", *(["sbc_sync_port"] if values["sbc_floating_address"] else [])]
-    for at, name in enumerate(used):
-        for other in used[:at]:
-            if str(values[name]) == str(values[other]):
-                yield f"{name} {values[name]}: {other} is the same, expected another port."
+    if values["sbc_floating_address"] and str(values["sbc_sync_port"]) == str(values["sbc_sip_port"]):
+        yield f"sbc_sync_port {values['sbc_sync_port']}: sbc_sip_port is the same, expected another port."
 
 
 def _listens(values, own, listed):
     for name in ("sbc_sip_ip", "sbc_external_address"):
         if values[name] and not _is_ipv4(values[name]):
             yield f"{name} {values[name]}: expected an IPv4 address, such as 198.18.1.13."
+    if not values["sbc_sip_ip"] and not _is_ipv4(own):
+        yield f"sbc_sip_ip is empty, and the host speaks from {own}: expected an IPv4 address of this host."
     if _is_ipv4(own) and own not in listed:
         yield f"sbc_sip_ip {own}: expected an address of this host, which has {', '.join(listed) or 'none'}."
     if bool(values["sbc_tls_certificate_file"]) != bool(values["sbc_tls_key_file"]):
@@ -131,14 +130,13 @@ def _pair(values, own, listed):
         yield f"sbc_peers {peers}: expected the own addresses of the two SBCs that share {address}, of which this one has {own}."
     if address in (own, *peers):
         yield f"sbc_floating_address {shared}: expected an address that neither of the two SBCs has as its own."
-    interface = values["sbc_vrrp_interface"]
-    if interface and interface not in listed.values():
-        yield f"sbc_vrrp_interface {interface}: expected an interface with an IPv4 address, one of {', '.join(sorted(set(listed.values())))}."
 
 
 def sbc_faults(values, own, addresses):
     """The sentences; `addresses` as `ip -o -4 addr show` prints them, "2: eth0    inet 198.18.1.13/24 ..."."""
-    listed = {found[2]: found[1] for found in (re.match(r"\d+: (\S+)\s+inet ([0-9.]+)/", line) for line in addresses) if found}
+    if ip.MISSING:
+        return [f"{ip.MISSING}."]
+    listed = {found[2]: found[1] for found in (re.match(r"\d+: (\S+)\s+inet ([0-9.]+)[ /]", line) for line in addresses) if found}
     return [*_numbers(values), *_listens(values, own, listed), *_neighbours(values), *_media(values), *_pair(values, own, listed)]
 
 

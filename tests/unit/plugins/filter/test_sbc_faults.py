@@ -45,7 +45,6 @@ def test_what_makes_sense(variables):
     [
         ({"sbc_sip_port": 99999}, "sbc_sip_port 99999: expected a port, 1 to 65535."),
         ({"sbc_tls_port": "five"}, "sbc_tls_port five: expected a port, 1 to 65535."),
-        ({"sbc_tls_port": 5060}, "sbc_tls_port 5060: sbc_sip_port is the same, expected another port."),
         ({**PAIR, "sbc_sync_port": "5060"}, "sbc_sync_port 5060: sbc_sip_port is the same, expected another port."),
         ({"sbc_vrrp_router_id": 0}, "sbc_vrrp_router_id 0: expected a number that no other pair on this network has, 1 to 255."),
         ({"sbc_workers": 0}, "sbc_workers 0: expected processes, 1 to 256."),
@@ -67,7 +66,6 @@ def test_what_makes_sense(variables):
         ({**PAIR, "sbc_peers": [OWN]}, f"sbc_peers ['{OWN}']: expected the own addresses of the two SBCs that share 198.18.1.14, of which this one has {OWN}."),
         ({**PAIR, "sbc_peers": [OWN, "198.18.1.15", "198.18.1.16"]}, "sbc_peers"),
         ({**PAIR, "sbc_peers": ["sbc2"]}, "sbc_peers"),
-        ({**PAIR, "sbc_vrrp_interface": "eth1"}, "sbc_vrrp_interface eth1: expected an interface with an IPv4 address, one of eth0, lo."),
     ],
 )
 def test_what_makes_none(variables, said):
@@ -83,6 +81,15 @@ def test_a_pbx_is_an_address_and_a_port(pbx):
 def test_it_listens_at_an_address_of_the_host():
     assert faults("198.18.1.99", sbc_sip_ip="198.18.1.99") == ["sbc_sip_ip 198.18.1.99: expected an address of this host, which has 127.0.0.1, 198.18.1.13."]
     assert faults("pbx", sbc_sip_ip="pbx") == ["sbc_sip_ip pbx: expected an IPv4 address, such as 198.18.1.13."]
+
+
+def test_a_point_to_point_address_is_one_of_the_host():
+    values = {**yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))}
+    assert sbc_faults(values, "203.0.113.4", ["2: ppp0    inet 203.0.113.4 peer 203.0.113.1/32 scope global ppp0"]) == []
+
+
+def test_a_host_that_speaks_from_no_ipv4_address_is_refused():
+    assert faults("2001:db8::1") == ["sbc_sip_ip is empty, and the host speaks from 2001:db8::1: expected an IPv4 address of this host."]
 
 
 def test_all_of_it_is_told_at_once():
