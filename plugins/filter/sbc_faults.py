@@ -117,7 +117,7 @@ def _media(values):
         yield f"sbc_media_ports {values['sbc_media_ports']}: expected two ports from 1024 to 65535, such as 10000-19999, at least four in all."
 
 
-def _pair(values, own, listed):
+def _pair(values, own):
     shared = values["sbc_floating_address"]
     if not shared:
         return
@@ -136,8 +136,8 @@ def sbc_faults(values, own, addresses):
     """The sentences; `addresses` as `ip -o -4 addr show` prints them, "2: eth0    inet 198.18.1.13/24 ..."."""
     if ip.MISSING:
         return [f"{ip.MISSING}."]
-    listed = {found[2]: found[1] for found in (re.match(r"\d+: (\S+)\s+inet ([0-9.]+)[ /]", line) for line in addresses) if found}
-    return [*_numbers(values), *_listens(values, own, listed), *_neighbours(values), *_media(values), *_pair(values, own, listed)]
+    listed = re.findall(r" inet ([0-9.]+)[ /]", "\n".join(addresses))
+    return [*_numbers(values), *_listens(values, own, listed), *_neighbours(values), *_media(values), *_pair(values, own)]
 
 
 class FilterModule:
