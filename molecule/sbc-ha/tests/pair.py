@@ -70,6 +70,12 @@ class Outcome:
         return None if self.call.answered_pdd is None else self.call.started + self.call.answered_pdd
 
 
+def assert_answered(seen: list[Outcome], calls: int) -> None:
+    """All those calls were answered, and their BYEs too; otherwise the messages of the calls that were not."""
+    others = {index: call.call.messages for index, call in enumerate(seen) if (call.call.code, call.bye) != (200, 200)}
+    assert len(seen) == calls and not others, others
+
+
 def outcome(messages: list[Message]) -> Outcome:
     answers = [message.code for message in messages if message.dir == "rx" and message.code and message.method == "BYE"]
     return Outcome(call_result(messages), answers[0] if answers else None)

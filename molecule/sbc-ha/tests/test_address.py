@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cases import NANP
 from harness import wait_until
-from pair import HOSTS, SIP
+from pair import HOSTS, SIP, assert_answered
 
 OPERATOR = Path(__file__).parents[1] / "files" / "operator.conf"
 VRRP = "nft add table inet apart; nft add chain inet apart {0} '{{ type filter hook {0} priority 0; }}'; nft add rule inet apart {0} {1} drop"
@@ -78,7 +79,7 @@ def test_after_a_partition_there_is_one(pair):
     assert len(watched[winner]) == 1
     assert pair.holders() == [winner]
     seen = pair.load(NANP, 5, 5, 1)
-    assert [(call.call.code, call.bye) for call in seen] == [(200, 200)] * 5
+    assert_answered(seen, 5)
 
 
 def test_a_reload_moves_nothing(pair):
@@ -106,9 +107,28 @@ def test_it_returns_by_choice_alone(pair):
     seen = pair.load(NANP, 100, 10, 8)
     thread.join()
     assert pair.holders() == [active]
-    assert [(call.call.code, call.bye) for call in seen] == [(200, 200)] * 100
+    assert_answered(seen, 100)
     heard = min(t for call in seen for t, direction, _first in call.call.messages if direction == "rx" and t > moment[0] + 0.05)
     print(f"takeover by choice: no call of {len(seen)} lost, the next answer after {heard - moment[0]:.2f} s")
+
+
+def test_no_caller_waits_for_one_that_cannot_speak(pair):
+    """Who has just lost the address has said 100 to nobody whom it asked nothing for: such a caller would never call the other one."""
+    calls, rate, moves = 3000, 100, 4
+    with ThreadPoolExecutor() as pool:
+        load = pool.submit(pair.load, NANP, calls, rate, 1)
+        for _move in range(moves):
+            time.sleep(6)
+            active, standby = pair.roles()
+            pair.do(active, "systemctl restart keepalived")
+            wait_until(lambda standby=standby: pair.holders() == [standby], 5, "the other one")
+        seen = load.result()
+    assert_answered(seen, calls)
+    records = pair.records()
+    assert [len(records.get(call.call.call_id, [])) for call in seen] == [1] * calls
+    # nothing left it any more; that was no fault of the carriers'
+    assert {attempt["code"] for call in seen for attempt in records[call.call.call_id][0][1]["attempts"]} == {200}
+    assert not any(pair.each(lambda host: pair.engines[host].cooling()).values())
 
 
 def test_the_operators_keepalived_is_left_alone(pair):

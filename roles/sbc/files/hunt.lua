@@ -83,6 +83,22 @@ local function forget(call)
     if shared then KSR.htable.sht_rm("calls", call.call) end
 end
 
+-- Whether we still speak from the address that calls come to. Where it has just left, nothing leaves us any more, neither to a target nor to the
+-- caller: having heard nothing, he sends the call again, to the other SBC.
+local function is_here()
+    local file = shared and io.open("/proc/net/fib_trie", "r")
+    if not file then return true end
+    local addresses = file:read("a")
+    file:close()
+    return addresses:find("|%-%- " .. shared.floating:gsub("%.", "%%.") .. "\n%s+/32 host LOCAL") ~= nil
+end
+
+-- Whether the answer to what we asked went to the other SBC, which has the address since then, or will go there: the record is the other's too.
+local function is_elsewhere(call)
+    local seen = shared and known(call.call)
+    return shared and (not seen or seen.by ~= us() or not is_here())
+end
+
 -- --- order (RFC 2782) ---
 
 -- Kamailio's processes are copies of one, and would all draw the same.
@@ -334,6 +350,9 @@ local function may_be_asked(call, route)
     return asked and asked < route.max_targets or not asked and call.trunks_asked < route.max_attempts
 end
 
+-- The caller waits from now on, and sends the call no more.
+local function trying() KSR.tm.t_reply(100, "Trying") end
+
 -- Whether the request left.
 local function ask(call, route, trunk, target)
     if not call.asked[call.trunk] then call.trunks_asked = call.trunks_asked + 1 end
@@ -344,16 +363,26 @@ local function ask(call, route, trunk, target)
     keep("authed")
     save(call)
     share(call)
-    if send(call, trunk, target) then return true end
+    if send(call, trunk, target) then
+        if within_request then trying() end
+        return true
+    end
     if KSR.tm.t_is_canceled() > 0 then -- meanwhile: that is why it did not leave
         finish(call, "cancelled")
         KSR.tm.t_reply(487, "Request Terminated")
         return true
     end
     call.behind = read(recall("siptrunk")).behind
+    local here = is_here()
+    if not here and within_request then
+        leave(call)
+        forget(call)
+        KSR.tm.t_reply(503, "Address Gone")
+        return true
+    end
     if recall("mute") then return false end
     note(call, "unreachable", nil, "", "next_target")
-    cool(target, route.cool_down)
+    if here then cool(target, route.cool_down) end
 end
 
 -- Asks the next target; tells the caller when nobody is left.
@@ -493,6 +522,10 @@ function ksr_failure()
     within_request = false
     local call = read(recall("siptrunk"))
     if not call or recall("answered") or call.result then return 1 end
+    if is_elsewhere(call) then
+        KSR.tm.t_reply(487, "Request Terminated")
+        return 1
+    end
     local branch, rang = recall("branch"), recall("rang")
     if KSR.tm.t_is_canceled() > 0 then
         end_relay()
@@ -745,7 +778,7 @@ local function inbound(trunk)
     local pbx = table.remove(pbxs, 1)
     keep("pbxs", literal(pbxs))
     KSR.tm.t_set_fr(FOR_EVER, bound(4000))
-    if not give(pbx) then KSR.tm.t_reply(503, "Service Unavailable") end
+    if give(pbx) then trying() else KSR.tm.t_reply(503, "Service Unavailable") end
 end
 
 -- While it is changed (the role's tasks/take_out.yml): its PBXs ask another one. Who changes it may try whether it works.

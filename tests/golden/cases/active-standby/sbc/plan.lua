@@ -10,7 +10,7 @@ return {
   drained = "/var/lib/siptrunk/drained",
   out_of_service = "/var/lib/siptrunk/out-of-service",
   none_left = "500 Server Internal Error",
-  shared = {own = "198.18.10.13", port = 5064, peers = {"198.18.10.15"}},
+  shared = {floating = "198.18.10.14", own = "198.18.10.13", port = 5064, peers = {"198.18.10.15"}},
   numbers = {{pattern = "\094\0910-9\093\0910123456789*#+\093+\036", route = "all"}},
   registrations = {only = true},
   inbound = {{name = "only", context = "", from = {"198.18.1.21/32"}}},
