@@ -49,6 +49,7 @@ import re
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses as ip
 
 _PORT = (1, 65535, "a port")
+_LISTS = ("sbc_inside", "sbc_pbxs", "sbc_peers")
 _WHOLE = {
     "sbc_sip_port": _PORT,
     "sbc_tls_port": _PORT,
@@ -136,6 +137,9 @@ def sbc_faults(values, own, addresses):
     """The sentences; `addresses` as `ip -o -4 addr show` prints them, "2: eth0    inet 198.18.1.13/24 ..."."""
     if ip.MISSING:
         return [f"{ip.MISSING}."]
+    plain = [f"{name} {values[name]}: expected a list." for name in _LISTS if isinstance(values[name], str)]
+    if plain:
+        return plain
     listed = re.findall(r" inet ([0-9.]+)[ /]", "\n".join(addresses))
     return [*_numbers(values), *_listens(values, own, listed), *_neighbours(values), *_media(values), *_pair(values, own)]
 

@@ -127,9 +127,11 @@ local function operators_hook(leg)
     if route.before_dial == "" or marked("hook", "rest") then return leg end
     local given = {trunk = leg.trunk, target = leg.target, number = number, caller_id = leg.caller_id, headers = {}}
     local ends = now() + HOOK_TIME
-    local hook, why = loadfile(route.before_dial, "t", {
+    local sees = {
         string = string, table = table, math = math, tonumber = tonumber, tostring = tostring, pairs = pairs, ipairs = ipairs, type = type, time = os.time,
-    })
+    }
+    local hook, why = loadfile(route.before_dial, "t", sees)
+    if hook and setfenv then setfenv(hook, sees) end -- Lua 5.1 takes none of it
     local well = hook ~= nil
     if well then
         debug.sethook(function() if now() > ends then error("it took too long") end end, "", 10000)

@@ -57,6 +57,7 @@ def test_what_makes_sense(variables):
         ({"sbc_tls_key_file": "/b"}, "sbc_tls_certificate_file and sbc_tls_key_file: expected both or none."),
         ({"sbc_inside": ["198.18.1.0/33"]}, "sbc_inside 198.18.1.0/33: expected an address or a network, such as 198.18.1.0/24."),
         ({"sbc_inside": ["10"]}, "sbc_inside 10: expected an address or a network, such as 198.18.1.0/24."),
+        ({"sbc_inside": "198.18.1.0/24"}, "sbc_inside 198.18.1.0/24: expected a list."),
         ({"sbc_inside": ["pbx1"]}, "sbc_inside pbx1: expected an address or a network, such as 198.18.1.0/24."),
         ({"sbc_media": "rtpengine", "sbc_media_ports": "10000-10002"}, "sbc_media_ports 10000-10002: expected two ports from 1024"),
         ({"sbc_media": "rtpengine", "sbc_media_ports": "10000"}, "sbc_media_ports 10000: expected two ports from 1024"),
