@@ -135,4 +135,5 @@ def test_the_operators_keepalived_is_left_alone(pair):
     line = "include /etc/kamailio/siptrunk/keepalived.conf\n"
     assert pair.shell("sbc", "cat /etc/keepalived/keepalived.conf") == line
     assert pair.shell("sbc2", "cat /etc/keepalived/keepalived.conf") == OPERATOR.read_text(encoding="utf-8") + line
-    assert "192.0.2.77/32" in pair.shell("sbc2", "ip -4 addr show eth0")
+    # keepalived may have just been restarted
+    wait_until(lambda: "192.0.2.77/32" in pair.shell("sbc2", "ip -4 addr show eth0"), 10, "the operator's address")
