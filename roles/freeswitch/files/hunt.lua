@@ -96,6 +96,7 @@ end
 local number = get("destination_number") or ""
 local caller = get("caller_id_number") or ""
 local uuid = session:get_uuid()
+if jit then math.randomseed(tonumber(uuid:sub(1, 8), 16)) end -- LuaJIT would draw the same for every call
 local route = dofile(folder .. "/route-" .. name .. ".lua")
 local began, attempts, passed_over = now(), {}, {}
 local last_trunk, last_target, result, talked, told = "", "", "failed", 0, nil
