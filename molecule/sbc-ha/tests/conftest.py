@@ -16,6 +16,6 @@ def pair():
     both.mend()
     both.lab.reset()
     wait_until(both.well, 60, "both SBCs")
-    both.engines["sbc"].forget()
+    both.each(lambda host: both.engines[host].forget())
     yield both
     both.mend()

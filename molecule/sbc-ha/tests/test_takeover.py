@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cases import INTL, NANP
 from harness import by_call, invites, wait_until
-from pair import assert_answered, outcome
+from pair import Pair, assert_answered, outcome
 
 CALLS, RATE, HOLD = 300, 10, 15
 FAILS_AFTER = 10  # seconds
@@ -126,6 +126,57 @@ def test_a_carrier_hangs_up_after_the_takeover(pair):
     records = pair.records()
     assert [[host for host, _record in records[call.call.call_id]] for call in seen] == [[standby]] * 5
     assert {records[call.call.call_id][0][1]["talk_seconds"] for call in seen} <= {8, 9}
+
+
+def move(pair, host):
+    """The address, by choice: the SBC that asked is still there."""
+    return pair.do(host, "systemctl restart keepalived")
+
+
+BUSY = {"do": "ring_then_code", "after": 7, "code": 486}
+OVERLOADED = {"do": "code", "after": 3, "code": 503, "headers": {"Retry-After": "300"}}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "signed", "leaves"),
+    [(BUSY, False, Pair.kill), (BUSY, True, move), (OVERLOADED, False, move)],
+    ids=["busy-kill", "busy-signed-move", "overloaded-move"],
+)
+def test_a_refusal_after_the_takeover_is_handed_on(pair, behaviour, signed, leaves):
+    """The carrier has its ACK, the caller his answer, the call its record, once; and what the carrier asks for is heeded."""
+    active, standby = pair.roles()
+    pair.lab.tell({"acme1": {"invite": behaviour, "invite_auth": signed}})
+    thread, _returned = later(1, leaves, pair, active)
+    seen = pair.lab.caller.call(NANP, timeout=30)
+    thread.join()
+    assert pair.holders() == [standby]
+    assert seen.code == behaviour["code"]
+    assert behaviour["after"] <= seen.messages[-2][0] - seen.started < behaviour["after"] + 1
+    wire = [line for line in pair.lab.carriers["acme1"].wire(seen.started) if line["call_id"] == seen.call_id]
+    assert [line["retrans"] for line in wire if line["code"] == behaviour["code"]] == [False]
+    assert [(line["method"], line["cseq"]) for line in wire if not line["code"]][-1] == ("ACK", 2 if signed else 1)
+    pair.mend()
+    wait_until(pair.well, 90, "both SBCs, and no call left on either")
+    ((writer, record),) = pair.records()[seen.call_id]
+    assert (writer, record["result"], record["trunk"]) == (standby, "failed", "acme")
+    assert [(attempt["code"], attempt["next"]) for attempt in record["attempts"]] == [(behaviour["code"], "final")]
+    rests = pair.engines[standby].cooling()
+    assert bool(rests) is (behaviour is OVERLOADED), rests
+
+
+@pytest.mark.parametrize("signed", [False, True], ids=["usual", "signed"])
+def test_who_was_asked_before_the_takeover_is_heard(pair, signed):
+    """It rings and answers through the other one, by the CSeq that the caller knows."""
+    active, standby = pair.roles()
+    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 3, "ring": 2}, "invite_auth": signed}})
+    thread, _returned = later(1, pair.kill, active)
+    (messages,) = by_call(pair.lab.caller.sipp(NANP, 1, 20, 60, "1000"))
+    thread.join()
+    assert pair.holders() == [standby]
+    seen = outcome(messages)
+    assert (seen.call.code, seen.bye) == (200, 200) and 3 <= seen.call.ring_pdd < 4 and 5 <= seen.call.answered_pdd < 6, seen
+    assert {message.header("CSeq") for message in messages if message.dir == "rx" and message.method == "INVITE"} == {"1 INVITE"}
+    assert [host for host, _record in pair.records()[seen.call.call_id]] == [standby]
 
 
 def test_calls_that_came_in_go_on(pair):

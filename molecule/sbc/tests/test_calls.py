@@ -83,6 +83,28 @@ def test_a_pbx_that_says_503_is_passed_over(pbxs):
     assert seen.code == 503 and len(got) == 2
 
 
+def assert_told_to_wait(seen):
+    """He has heard 100 at once, and has sent the INVITE once."""
+    assert sum(direction == "tx" and first.startswith("INVITE ") for _t, direction, first in seen.messages) == 1, seen.messages
+    delay, code = seen.provisionals[0]
+    assert code == 100 and delay < 0.4, seen.messages
+
+
+def test_who_calls_out_is_told_to_wait(pbxs):
+    """By the SBC itself: the carriers say nothing for 2 s."""
+    for carrier in LAB.carriers.values():
+        carrier.tell(invite={"do": "late_answer", "after": 2})
+    seen = LAB.caller.call(NANP)
+    assert seen.code == 200 and seen.pdd >= 2
+    assert_told_to_wait(seen)
+
+
+def test_a_carrier_that_calls_in_is_told_to_wait(pbxs):
+    seen, _got = comes_in(pbxs, do="late_answer", after=2)
+    assert seen.code == 200 and seen.pdd >= 2
+    assert_told_to_wait(seen)
+
+
 @pytest.mark.parametrize("code", [486, 503])
 def test_a_pbx_that_rang_is_not_left_for_another(pbxs, code):
     seen, got = comes_in(pbxs, do="ring_then_code", code=code)
@@ -101,6 +123,16 @@ def test_the_late_answer_of_a_pbx_that_was_given_up_is_released(pbxs):
     assert seen.code not in (None, 200) and 8 <= seen.pdd < 10
     assert len(got) == 2
     wait_until(lambda: all(call["acked"] and call["bye"] == "rx" for pbx in pbxs.values() for call in pbx.invites(seen.started - 1)), 5, "ACK and BYE")
+
+
+def test_the_late_answer_to_a_signed_call_is_released_by_its_own_number(pbxs):
+    """It is the INVITE's second CSeq that ACK repeats (RFC 3261 section 17.1.1.3), or the carrier sends its 200 for 32 s."""
+    LAB.tell({"acme1": {"invite_auth": True, "invite": {"do": "late_answer", "after": 8}}})
+    began = time.time()
+    seen = LAB.caller.call(NANP, hold=6)
+    assert seen.code == 200 and ENGINE.records()[-1]["target"].startswith(LAB.addresses["acme2"])
+    wire = [line for line in LAB.carriers["acme1"].wire(began) if line["dir"] == "rx" and not line["code"] and line["method"] != "OPTIONS"]
+    assert [(line["method"], line["cseq"]) for line in wire if not line["retrans"]] == [("INVITE", 1), ("ACK", 1), ("INVITE", 2), ("ACK", 2), ("BYE", 3)]
 
 
 # A phone by hand: INVITE, CANCEL a second later, and what it hears in 4 seconds, an answer to the INVITE each with its method.

@@ -427,8 +427,8 @@ end
 -- A branch of the transaction, as its number stands at the end of a Via's branch, and the transaction's own number in front.
 local function branch_key(call_id, index, number) return call_id .. "|" .. index .. "|" .. number end
 
--- Whatever still comes of the attempt that is under way has come too late.
-local function abandon(branch) KSR.htable.sht_seti("gone", branch_key(get("$ci"), get("$T(id_index)"), branch), 1) end
+-- Whatever still comes of the attempt that is under way has come too late. Each signed INVITE of the call took a CSeq of its own.
+local function abandon(branch, signed) KSR.htable.sht_seti("gone", branch_key(get("$ci"), get("$T(id_index)"), branch), signed or 0) end
 
 function ksr_branch()
     keep("branch", KSR.tm.t_get_branch_index())
@@ -518,6 +518,13 @@ local function sign(call, trunk, target, code)
     return signed and send(call, trunk, target)
 end
 
+local function verdict_on(route, target, outcome)
+    return route.verdicts[target.verdicts][outcome] or route.verdicts[target.verdicts][outcome:sub(1, 1) .. "XX"]
+end
+
+-- The seconds that a 503 asks for (RFC 3261 section 21.5.4).
+local function rest(retry_after) return math.min(tonumber((retry_after or ""):match("^%s*(%d+)")) or 0, RETRY_AFTER_MOST) end
+
 function ksr_failure()
     within_request = false
     local call = read(recall("siptrunk"))
@@ -529,7 +536,7 @@ function ksr_failure()
     local branch, rang = recall("branch"), recall("rang")
     if KSR.tm.t_is_canceled() > 0 then
         end_relay()
-        abandon(branch)
+        abandon(branch, call.signed)
         note(call, "487", 487, "the caller hung up", "final")
         finish(call, "cancelled")
         return 1
@@ -543,16 +550,15 @@ function ksr_failure()
     local outcome, code, reason = outcome_of(rang)
     if sign(call, trunk, target, code) then return 1 end
     end_relay()
-    local verdict = route.verdicts[target.verdicts][outcome] or route.verdicts[target.verdicts][outcome:sub(1, 1) .. "XX"]
+    local verdict = verdict_on(route, target, outcome)
     if rang and not route.hunt_after_ringing then verdict = "final" end
     note(call, outcome, code, reason, verdict)
-    local rest = outcome == "503" and tonumber((get("$T_rpl($hdr(Retry-After))") or ""):match("^%s*(%d+)"))
     if outcome == "silent" or outcome == "unreachable" then
         cool(target, route.cool_down)
-    elseif rest then
-        cool(target, math.min(rest, RETRY_AFTER_MOST)) -- RFC 3261 section 21.5.4
+    elseif outcome == "503" then
+        cool(target, rest(get("$T_rpl($hdr(Retry-After))")))
     end
-    if KSR.tm.t_branch_timeout() > 0 then abandon(branch) end
+    if KSR.tm.t_branch_timeout() > 0 then abandon(branch, call.signed) end
     call.told = TOLD[outcome] or call.told
     if verdict == "next_trunk" then call.left[call.trunk] = true end
     if verdict == "next_trunk" or verdict == "next_target" then hunt(call) else finish(call, "failed") end
@@ -595,10 +601,18 @@ local function trunk_of(address)
     end
 end
 
--- --- late answers ---
+-- --- answers to what no transaction here asked ---
+
+-- A request of ours to who has answered. In the answer Kamailio has put the caller's CSeq in the place of the carrier's: that came so many later.
+local function speak(method, uri, via, routes, later)
+    local where = "sip:" .. KSR.pv.get("$si") .. ":" .. KSR.pv.get("$sp") .. ";transport=" .. KSR.pv.get("$proto")
+    KSR.corex.send_data(where, method .. " " .. uri .. " SIP/2.0\r\nVia: " .. via .. "\r\nMax-Forwards: 70\r\n" .. routes
+        .. "From: " .. get("$hdr(From)") .. "\r\nTo: " .. get("$hdr(To)") .. "\r\nCall-ID: " .. get("$ci") .. "\r\n"
+        .. "CSeq: " .. math.floor(tonumber(KSR.pv.get("$cs")) + later) .. " " .. method .. "\r\nContent-Length: 0\r\n\r\n")
+end
 
 -- A 200 for an attempt that was given up: the carrier's phone is off its hook, and the proxy is the only one who knows. ACK, and BYE.
-local function release()
+local function release(signed)
     local contact = (get("$ct") or ""):match("<([^>]+)>") or (get("$ct") or ""):match("^([^;]+)")
     if not contact then return end
     -- the route set of who stands where we do (RFC 3261 section 12.1.2): what came after us, nearest first
@@ -608,13 +622,30 @@ local function release()
         if not route or route:find(us) then break end
         table.insert(routes, 1, "Route: " .. route .. "\r\n")
     end
-    local headers = table.concat(routes) .. "From: " .. get("$hdr(From)") .. "\r\nTo: " .. get("$hdr(To)") .. "\r\nCall-ID: " .. get("$ci") .. "\r\n"
-    local where = "sip:" .. KSR.pv.get("$si") .. ":" .. KSR.pv.get("$sp") .. ";transport=" .. KSR.pv.get("$proto")
+    local via = "SIP/2.0/" .. KSR.pv.get("$pr"):upper() .. " " .. plan.address .. ":" .. plan.port .. ";branch=z9hG4bKsiptrunk"
     for number, method in ipairs({"ACK", "BYE"}) do
-        KSR.corex.send_data(where, method .. " " .. contact .. " SIP/2.0\r\nVia: SIP/2.0/" .. KSR.pv.get("$pr"):upper() .. " " .. plan.address .. ":"
-            .. plan.port .. ";branch=z9hG4bKsiptrunk" .. string.format("%x", random(0, 0x7fffffff)) .. "\r\nMax-Forwards: 70\r\n" .. headers
-            .. "CSeq: " .. math.floor(tonumber(KSR.pv.get("$cs")) + number - 1) .. " " .. method .. "\r\nContent-Length: 0\r\n\r\n")
+        speak(method, contact, via .. string.format("%x", random(0, 0x7fffffff)), table.concat(routes), signed + number - 1)
     end
+end
+
+-- The other SBC asked, and the address has come here since. Whom else to ask only the caller knows: he is told that we could not.
+local function refused(call)
+    local route, _trunk, target = target_of(call)
+    if not target then return false end -- the plan has changed meanwhile
+    local via = get("$hdr(Via)"):match("^[^,]+"):gsub(";z=", ".cs") -- dialog's own, which it has changed
+    speak("ACK", uri_of(call, target), via, "", call.signed or 0) -- RFC 3261 section 17.1.1.3
+    local code = tonumber(KSR.pv.get("$rs"))
+    local outcome = tostring(code)
+    note(call, outcome, code, plain(get("$rr"), "a-zA-Z0-9 .,"), "final")
+    if outcome == "503" then cool(target, rest(get("$hdr(Retry-After)"))) end
+    call.result = "failed"
+    write(call)
+    forget(call)
+    KSR.dialog.dlg_update_state() -- its place is given back
+    local told = TOLD[outcome] or call.told or verdict_on(route, target, outcome) == "final" and plan.none_left or "503 Address Moved"
+    KSR.hdr.remove("Retry-After") -- it is the carrier's
+    KSR.textopsx.change_reply_status(tonumber(told:sub(1, 3)), told:sub(5))
+    return true
 end
 
 -- Whether a certificate's name is the one (RFC 6125 section 6.4.3).
@@ -645,29 +676,33 @@ function ksr_reply_route()
         KSR.x.drop()
         return 1
     end
-    local code, source = tonumber(KSR.pv.get("$rs")), KSR.pv.get("$si")
-    if KSR.tm.t_check_trans() < 0 and not (source == plan.own or inside(source) or trunk_of(source)) then -- a stranger's Via would lead it anywhere
+    local code, source, ours = tonumber(KSR.pv.get("$rs")), KSR.pv.get("$si"), KSR.tm.t_check_trans() >= 0
+    if not ours and not (source == plan.own or inside(source) or trunk_of(source)) then -- a stranger's Via would lead it anywhere
         KSR.x.drop()
         return 1
     end
+    local of_invite = KSR.pv.get("$rm") == "INVITE"
+    -- the other SBC asked, and has failed since, or has lost the address; the answer finds its way by Via
+    local call = not ours and of_invite and shared and known(get("$ci"))
+    if call and (call.answered_at or call.by == us()) then call = nil end
     if code < 200 or code >= 300 then
         -- Kamailio would hand the caller an answer that belongs to nothing any more, such as one that comes again.
-        if KSR.tm.t_check_trans() < 0 then KSR.x.drop() end
+        local passes = ours or call and code > 100 and source .. ":" .. KSR.pv.get("$sp") == call.last_target and (code < 200 or refused(call))
+        if not passes then KSR.x.drop() end
         return 1
     end
-    if KSR.pv.get("$rm") ~= "INVITE" then return 1 end
+    if not of_invite then return 1 end
     local branch = (KSR.pv.get("$hdr(Via)") or ""):match("branch=z9hG4bK([^;, ]+)") or ""
     local index, number = branch:match("^(%x+)%."), branch:match("%.(%x+)$")
     if not index or not number then return 1 end
     local key = branch_key(get("$ci"), tonumber(index:reverse(), 16), tonumber(number:reverse(), 16))
-    if KSR.htable.sht_get("gone", key) ~= nil then
-        release()
+    local signed = KSR.htable.sht_get("gone", key)
+    if signed ~= nil then
+        release(signed)
         KSR.x.drop()
         return 1
     end
-    -- the other SBC asked, and failed since; the answer finds its way by Via
-    local call = shared and known(get("$ci"))
-    if call and not call.answered_at and KSR.tm.t_check_trans() < 0 then answered(call) end
+    if call then answered(call) end
     return 1
 end
 
