@@ -89,7 +89,7 @@ def compile_plan(
 def longest_hunt(model: dict[str, Any], capabilities: dict[str, Any]) -> float:
     """Seconds after which the engine has told the caller what came of it, at the latest, unless it rings: the longest of all routes.
 
-    Nothing is resolved for it: each trunk counts with as many targets as may be asked.
+    Nothing is resolved for it: a name counts with as many targets as may be asked.
     """
     capabilities = {**can.ANYTHING, **capabilities}
     by_name = {trunk["name"]: trunk for trunk in model["trunks"]}
@@ -100,8 +100,9 @@ def longest_hunt(model: dict[str, Any], capabilities: dict[str, Any]) -> float:
         for trunk in (by_name[member["name"]] for group in route["trunks"] for member in group):
             chosen = _choice(trunk, route, policy)
             bounds = _bounds(capabilities, chosen, policy["no_response_timeout"])
-            asked = min(chosen("max_targets"), len(trunk["servers"] or []) or chosen("max_targets"))
-            seconds += asked * bounds["progress"]["latest"]
+            most = chosen("max_targets")
+            known = [addresses.is_address(server["host"]) for server in trunk["servers"] or []]
+            seconds += (min(most, len(known)) if known and all(known) else most) * bounds["progress"]["latest"]
         return seconds
 
     return round(max(longest(route) for route in model["routes"]), 3)
@@ -112,6 +113,7 @@ def longest_hunt(model: dict[str, Any], capabilities: dict[str, Any]) -> float:
 
 # What an SBC of ours answers when it has asked everyone: nobody else is to be asked. That it is unwell it says by 503.
 _SBC_VERDICTS = {500: verdicts.FINAL, "no_progress": verdicts.FINAL}
+_SBC_TELLS = ("404", "410", "480", "484", "500")  # of these and what is always final
 _SBC_MARGIN = 1  # second
 
 
@@ -285,10 +287,13 @@ def _route(
     for name in members:
         trunk, settings = trunks[name]
         bounds = _bounds(capabilities, _choice(settings, route, policy), policy["no_response_timeout"], hunted=bool(settings["sbcs"]))
-        table = tables.name_of(policy["verdicts"], route["verdicts"], settings["verdicts"])
+        # policy and route speak of carriers; those of an SBC's trunk have been asked when it answers
+        overrides = [] if settings["sbcs"] else [policy["verdicts"], route["verdicts"]]
+        table = tables.name_of(*overrides, settings["verdicts"])
+        at_once = bool(settings["sbcs"]) and all(tables.by_name[table][code] == verdicts.FINAL for code in _SBC_TELLS)
         plan["attempts"] += [{"trunk": name, "target": target["id"], "bounds": bounds, "verdicts": table} for target in trunk["targets"]]
         asked = min(len(trunk["targets"]), plan["max_targets"])
-        costs[name] = (asked, _step(bounds, tables.by_name[table], plan["hunt_after_ringing"], at_once=bool(settings["sbcs"])))
+        costs[name] = (asked, _step(bounds, tables.by_name[table], plan["hunt_after_ringing"], at_once))
     plan["worst_post_dial_delay"] = _worst(costs)
     bound = "ring_timeout" if can.missing(capabilities, "no_progress") else "no_progress_timeout"
     _check_worst(plan, chosen("max_post_dial_delay"), bound, where, problems, warnings)
@@ -333,7 +338,7 @@ def _step(bounds: dict[str, dict[str, float]], table: dict[str, str], hunt_after
     """Seconds an attempt can last before the next target, and before the next trunk, is asked.
 
     A carrier may say 100 and then fail at any moment until the progress bound, so any code that
-    goes on costs that bound: the bound for silence alone would promise too much. An SBC of ours says such codes at once.
+    goes on costs that bound: the bound for silence alone would promise too much. An SBC of ours says such codes `at_once`.
     """
 
     answered = {verdict for outcome, verdict in table.items() if outcome.isdigit()}

@@ -606,6 +606,7 @@ SBCS = trunk("sbcs", 9, 2, sbcs="siptrunk_sbc")
         pytest.param([trunk("a", 1, 5)], [["a"]], {}, 20.4, id="no more than max_targets"),
         # as many as there may be
         pytest.param([ACME], [["acme"]], {"max_targets": 3}, 30.6, id="a domain leads to as many targets as may be asked"),
+        pytest.param([{**trunk("a", 1), "servers": [{"host": "gw.example"}]}], [["a"]], {}, 20.4, id="and so does the name of a server"),
         pytest.param([trunk("a", 1), trunk("b", 2, no_progress_timeout=15)], [["a"], ["b"]], {}, 15.2, id="the slowest route"),
     ],
 )
@@ -631,6 +632,16 @@ def test_what_an_sbc_answers_that_has_asked_everyone_is_final():
     assert compiled["verdicts"][route["attempts"][-1]["verdicts"]]["500"] == "next_target", "of beta"
     # 4 for a silent SBC, 4 for the other; what they say, they say at once
     assert route["worst_post_dial_delay"] == {"seconds": 8, "sum": "sbcs 2 x 4"}
+
+
+def test_what_carriers_mean_does_not_make_a_pbx_ask_the_next_sbc():
+    """The policy has another verdict on 480: the SBC has heeded it. The trunk's own counts, with the time that a hunt takes."""
+    routes = [{"name": "all", "match": ["_X."], "trunks": ["sbcs"], "verdicts": {404: "next_target"}}]
+    compiled = compile_model([SBCS], routes, {"verdicts": {480: "next_target"}}, hunts={"sbcs": 61.2})
+    table = compiled["verdicts"][compiled["routes"][0]["attempts"][0]["verdicts"]]
+    assert (table["404"], table["480"]) == ("final", "final")
+    with pytest.raises(model.ModelError, match=r"after 124\.4 seconds \(sbcs 2 x 62\.2\)"):
+        compile_model([{**SBCS, "verdicts": {500: "next_target"}}, BETA], [{**routes[0], "trunks": ["sbcs", "beta"]}], hunts={"sbcs": 61.2})
 
 
 def test_who_goes_on_after_an_sbc_waits_for_its_hunt():
