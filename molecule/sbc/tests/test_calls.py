@@ -135,6 +135,17 @@ def test_the_late_answer_to_a_signed_call_is_released_by_its_own_number(pbxs):
     assert [(line["method"], line["cseq"]) for line in wire if not line["retrans"]] == [("INVITE", 1), ("ACK", 1), ("INVITE", 2), ("ACK", 2), ("BYE", 3)]
 
 
+def test_a_call_that_is_signed_late_has_no_more_time_than_another(pbxs):
+    """All times count from the first INVITE of the attempt: the carrier asks for the password after 6 s of 10, and again says 100 and no more."""
+    challenge = {"Proxy-Authenticate": 'Digest realm="acme", nonce="1"'}
+    LAB.tell({host: {"invite": {"do": "code", "code": 407, "after": 6, "headers": challenge}} for host in ("acme1", "acme2")})
+    seen = LAB.caller.call(NANP)
+    assert seen.code == 200
+    first, *_more, last = ENGINE.records()[-1]["attempts"]
+    assert (first["trunk"], first["code"], first["next"], last["trunk"]) == ("acme", 100, "next_trunk", "beta")
+    assert 10_000 <= first["ms"] < 11_000
+
+
 # A phone by hand: INVITE, CANCEL a second later, and what it hears in 4 seconds, an answer to the INVITE each with its method.
 HASTY = """
 import json, socket, sys, time

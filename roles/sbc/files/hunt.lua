@@ -314,7 +314,8 @@ local function send(call, trunk, target)
     KSR.pv.sets("$ru", uri_of(call, target))
     KSR.pv.sets("$du", target.uri)
     if trunk.transport == "tls" then KSR.pv.sets("$xavp(tls=>server_name)", target.host) end
-    KSR.tm.t_set_fr(bound(target.bounds.progress.effective * 1000), bound(target.bounds.silence.effective * 1000))
+    local left = target.bounds.progress.effective * 1000 - (now() - call.asked_at) -- signed, it is the same attempt still
+    KSR.tm.t_set_fr(bound(left), bound(math.min(left, target.bounds.silence.effective * 1000)))
     KSR.tm.t_on_branch("ksr_branch")
     KSR.tm.t_on_reply("ksr_reply")
     KSR.tm.t_on_failure("ksr_failure")
