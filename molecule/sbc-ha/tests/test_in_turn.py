@@ -20,7 +20,7 @@ from harness import wait_until
 from pair import HOSTS, OUT_OF_SERVICE, assert_answered
 
 REPO = Path(__file__).resolve().parents[3]
-CALLS, RATE = 600, 10
+CALLS, RATE = 800, 10
 FIRST, SECOND = HOSTS  # in the order of the inventory; keepalived gives the first one the higher priority
 
 
@@ -110,6 +110,18 @@ def test_where_the_first_fails_its_verification_the_other_serves_as_it_was(first
     assert OUT_OF_SERVICE in state(pair, FIRST).splitlines() and state(pair, SECOND) == before
     assert pair.holders() == [SECOND]
     assert_answered(pair.load(NANP, 10, 10, 1), 10)
+
+
+def test_one_without_the_address_is_verified_where_the_carrier_wants_a_password(pair):
+    """Its call goes out from its own address, and the answers come there."""
+    active, standby = pair.roles()
+    pair.lab.tell({"acme1": {"invite_auth": True}})
+    since = time.time()
+    status, said = play(standby, sbc_workers=5)
+    assert status == 0 and changed(said)[standby] != "0", said
+    (call,) = pair.lab.carriers["acme1"].invites(since)
+    assert call["responses"][:2] == [407, 100] and call["peer"].startswith(f"{pair.lab.addresses[standby]}:"), call
+    assert pair.holders() == [active]
 
 
 @pytest.mark.parametrize("why", ["dead", "out of service"])

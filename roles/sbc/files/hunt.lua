@@ -94,9 +94,11 @@ local function is_here()
 end
 
 -- Whether the answer to what we asked went to the other SBC, which has the address since then, or will go there: the record is the other's too.
+-- A trial call (outbound) is our own address's.
 local function is_elsewhere(call)
-    local seen = shared and known(call.call)
-    return shared and (not seen or seen.by ~= us() or not is_here())
+    if not shared or recall("trial_call") then return false end
+    local seen = known(call.call)
+    return not seen or seen.by ~= us() or not is_here()
 end
 
 -- --- order (RFC 2782) ---
@@ -374,7 +376,7 @@ local function ask(call, route, trunk, target)
         return true
     end
     call.behind = read(recall("siptrunk")).behind
-    local here = is_here()
+    local here = recall("trial_call") or is_here()
     if not here and within_request then
         leave(call)
         forget(call)
