@@ -164,18 +164,25 @@ def test_a_refusal_after_the_takeover_is_handed_on(pair, behaviour, signed, leav
     assert bool(rests) is (behaviour is OVERLOADED), rests
 
 
-@pytest.mark.parametrize("signed", [False, True], ids=["usual", "signed"])
-def test_who_was_asked_before_the_takeover_is_heard(pair, signed):
-    """It rings and answers through the other one, by the CSeq that the caller knows."""
+@pytest.mark.parametrize(
+    ("rings", "signed", "leaves"),
+    [(2, False, Pair.kill), (2, True, Pair.kill), (9, False, move)],  # 9: the other one gives up what it asked 2 s before the answer
+    ids=["usual", "signed", "long"],
+)
+def test_who_was_asked_before_the_takeover_is_heard(pair, rings, signed, leaves):
+    """It rings and answers through the other one, and each hears the CSeq that it knows."""
     active, standby = pair.roles()
-    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 3, "ring": 2}, "invite_auth": signed}})
-    thread, _returned = later(1, pair.kill, active)
+    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 3, "ring": rings}, "invite_auth": signed}})
+    thread, _returned = later(1, leaves, pair, active)
     (messages,) = by_call(pair.lab.caller.sipp(NANP, 1, 20, 60, "1000"))
     thread.join()
     assert pair.holders() == [standby]
     seen = outcome(messages)
-    assert (seen.call.code, seen.bye) == (200, 200) and 3 <= seen.call.ring_pdd < 4 and 5 <= seen.call.answered_pdd < 6, seen
+    assert (seen.call.code, seen.bye) == (200, 200) and 3 <= seen.call.ring_pdd < 4 and 0 <= seen.call.answered_pdd - 3 - rings < 1, seen
     assert {message.header("CSeq") for message in messages if message.dir == "rx" and message.method == "INVITE"} == {"1 INVITE"}
+    wire = [line for line in pair.lab.carriers["acme1"].wire(seen.call.started) if line["call_id"] == seen.call.call_id]
+    first = 2 if signed else 1
+    assert [(line["method"], line["cseq"]) for line in wire if line["dir"] == "rx"][-3:] == [("INVITE", first), ("ACK", first), ("BYE", first + 1)]
     assert [host for host, _record in pair.records()[seen.call.call_id]] == [standby]
 
 

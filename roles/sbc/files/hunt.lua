@@ -427,6 +427,11 @@ local function set_out(route, number)
     hunt(call)
 end
 
+-- Each signed INVITE took a CSeq of its own, and what follows must count on from there.
+local function count_on(call)
+    KSR.hdr.append("P-K-CSeq-Refresh: " .. math.floor(tonumber(KSR.pv.get("$cs")) + call.signed) .. "\r\n") -- dialog takes it out again
+end
+
 -- A branch of the transaction, as its number stands at the end of a Via's branch, and the transaction's own number in front.
 local function branch_key(call_id, index, number) return call_id .. "|" .. index .. "|" .. number end
 
@@ -442,6 +447,7 @@ function ksr_branch()
         give_back(call)
         save(call)
     end
+    if call.signed and not recall("authed") then count_on(call) end -- dialog counts on for the whole call
     local user = caller_of(call, trunk)
     if not relay(OUTWARD) then
         keep("mute", 1)
@@ -515,7 +521,7 @@ local function sign(call, trunk, target, code)
     KSR.pv.sets("$ru", uri_of(call, target))
     local signed = KSR.uac.uac_auth() > 0
     keep("apassword")
-    if signed then call.signed = (call.signed or 0) + 1 end
+    if signed then call.signed, call.signed_by = (call.signed or 0) + 1, shared and us() end
     save(call)
     share(call)
     return signed and send(call, trunk, target)
@@ -568,17 +574,20 @@ function ksr_failure()
     return 1
 end
 
--- The call is over: its record, with how long they talked.
-function ksr_dialog_event(name)
-    if name ~= "dialog:end" then return 1 end
-    local call, quality = nil, close_relay(get("$dlg(to_tag)") or "")
-    if shared then call = known(get("$dlg(callid)")) else call = read(get("$dlg_var(siptrunk)")) end
-    if not call or not call.answered_at then return 1 end
+-- Its record, with how long they talked.
+local function over(call, quality)
     forget(call)
     call.quality = quality
     call.talked = math.floor((now() - call.answered_at) / 1000)
     write(call)
     tell_attempt(call, 200, "200", call.ms, "final")
+end
+
+function ksr_dialog_event(name)
+    if name ~= "dialog:end" then return 1 end
+    local call, quality = nil, close_relay(get("$dlg(to_tag)") or "")
+    if shared then call = known(get("$dlg(callid)")) else call = read(get("$dlg_var(siptrunk)")) end
+    if call and call.answered_at then over(call, quality) end
     return 1
 end
 
@@ -714,12 +723,6 @@ end
 -- The digits of a user part; a URI may write any of them as %XX.
 local function dialled(user) return ((user or ""):gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)) end
 
--- Each signed INVITE took a CSeq of its own, and what follows must count on from there. The dialog that came from the other SBC does not know it.
-local function count_on(call)
-    if not call or not call.signed or call.by == us() or KSR.rr.is_direction("downstream") < 0 then return end
-    KSR.hdr.append("P-K-CSeq-Refresh: " .. math.floor(tonumber(KSR.pv.get("$cs")) + call.signed) .. "\r\n") -- dialog takes it out again
-end
-
 -- Of a call that we do not know, as we were restarted: what ends it, and its tones. Nothing else gets anywhere by a Route of its own.
 local OF_ANY_CALL = {ACK = true, BYE = true, INFO = true}
 
@@ -737,7 +740,9 @@ end
 local function within_a_call(of_ours, trunk)
     local call = shared and known(get("$ci")) -- before a BYE ends it
     local routed = KSR.rr.loose_route() > 0
-    local ours = routed and KSR.dialog.is_known_dlg() > 0
+    local dialog = routed and KSR.dialog.is_known_dlg() > 0
+    -- the other SBC, which gave up waiting for an answer that came here, has ended our dialog with its own
+    local ours = dialog or routed and call and call.answered_at and (of_ours or trunk)
     if not of_ours and not trunk and not ours then return refuse(403, "Forbidden") end
     if not routed then
         if not KSR.is_ACK() then return KSR.sl.sl_send_reply(404, "Not Here") end
@@ -746,13 +751,16 @@ local function within_a_call(of_ours, trunk)
     end
     if not ours and not OF_ANY_CALL[KSR.pv.get("$rm")] then return KSR.sl.sl_send_reply(481, "Call/Transaction Does Not Exist") end
     if not of_ours and not leads_inside() then return refuse(403, "Forbidden") end
-    if ours then count_on(call) end
-    if ours and not KSR.is_BYE() then
+    -- the dialog that came from the other SBC does not know of it
+    if dialog and call and call.signed and call.signed_by ~= us() and KSR.rr.is_direction("downstream") > 0 then count_on(call) end
+    if KSR.is_BYE() then
+        if ours and call and call.answered_at and known(call.call) then over(call, close_relay("")) end
+    elseif ours then
         if not relay(of_ours and OUTWARD or INWARD) and not KSR.is_ACK() then return KSR.sl.sl_send_reply(503, "No Media") end
         KSR.tm.t_on_reply("ksr_media_reply")
     end
     KSR.tm.t_set_fr(FOR_EVER, IN_DIALOG)
-    return KSR.tm.t_relay()
+    if KSR.tm.t_relay() > 0 and KSR.is_INVITE() then trying() end
 end
 
 -- A new call. The dialog comes first: otherwise it does not hear of the transaction, and the other SBC not of the dialog.
