@@ -38,8 +38,8 @@ Behaviours of an INVITE, all times in seconds:
 After a 200 with `rtp` the carrier sends sound (RTP, with RTCP) until the call ends, but for one packet in so many (0: all of
 them), every other one 5 ms late; it reports 7 packets lost, a jitter of 2 ms, and a round trip 50 ms longer than it is. One such
 call at a time; a line of <state-dir>/sound.jsonl tells what it heard: {call_id, heard: moments of the packets that came in}. After
-a 200 with `reinvite` the carrier sends a re-INVITE
-that much later, and with `talk` it hangs up that much after that. `headers` are added to the code:
+a 200 with `reinvite` the carrier sends a re-INVITE that much later, and with `talk` it hangs up that much after that; a re-INVITE
+that comes in has its 200 after `agree` (0). `headers` are added to the code:
 {"Retry-After": "30"}, or {"Contact": "<sip:...>"} with 302 to redirect. `ignore_ack: true` sends a code other than 2xx again
 for 8 seconds, over every transport, though its ACK came. A CANCEL is not answered while nothing has been sent: a carrier that is
 late has not seen the INVITE either, and its late 180 or 200 stands.
@@ -341,7 +341,7 @@ class Carrier:
         self.dialogs[call.tag].append(call)
         told = control["invite"]
         if request.to_tag:
-            work = self.finish(call, 200)
+            work = self.agree(call, float(told.get("agree", 0)))
         elif control.get("invite_auth") and not self.authorized(request, "proxy-authorization", control):
             work = self.finish(call, 407, headers=self.challenge("Proxy-Authenticate", control))
         else:
@@ -404,6 +404,10 @@ class Carrier:
             talk = told.get("talk") if call.acked.is_set() else 0  # section 13.3.1.4: no ACK, so no call
             if not await within(call.ended, None if talk is None else float(talk)):
                 await self.ask(call, "BYE")
+
+    async def agree(self, call: Call, after: float) -> None:
+        await asyncio.sleep(after)
+        await self.finish(call, 200)
 
     def start_sound(self, call: Call, lose: int) -> None:
         task = asyncio.get_running_loop().create_task(self.sound(call, lose))

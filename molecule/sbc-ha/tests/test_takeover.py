@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from pair import Pair, assert_answered, outcome
 CALLS, RATE, HOLD = 300, 10, 15
 FAILS_AFTER = 10  # seconds
 FAULTS = {"kill": 3.0, "hang": 4.0, "power_off": 3.0}  # seconds to the first call through the standby, at the most
+UNTOLD = "nft add table inet apart; nft add chain inet apart input '{ type filter hook input priority 0; }'; nft add rule inet apart input udp dport 5064 drop"
 REINVITE = Path(__file__).parent / "reinvite.xml"
 
 
@@ -90,7 +92,7 @@ def test_calls_go_on_under_traffic(pair, fault):
 def test_requests_within_a_call_reach_the_other_side(pair, signed):
     """A re-INVITE of the caller's and one of the carrier's, and a BYE, all after the takeover."""
     active, standby = pair.roles()
-    pair.lab.tell({"acme1": {"invite": {"do": "answer", "reinvite": 12}, "invite_auth": signed}})
+    pair.lab.tell({"acme1": {"invite": {"do": "answer", "reinvite": 12, "agree": 1}, "invite_auth": signed}})
     since = time.time()
     thread, returned = later(4, pair.kill, active)
     calls = [by_call(pair.lab.caller.sipp(NANP, 9, 20, 60, "1000", 5, 5, scenario=REINVITE))][0]
@@ -100,8 +102,8 @@ def test_requests_within_a_call_reach_the_other_side(pair, signed):
     assert len(calls) == 5
     for messages in calls:
         call_id = messages[0].header("Call-ID")
-        answered = [(m.header("CSeq"), m.code) for m in messages if m.dir == "rx" and m.code and m.code >= 200]
-        assert answered == [("1 INVITE", 200), ("2 INVITE", 200), ("3 BYE", 200)]
+        answered = [(m.header("CSeq"), m.code) for m in messages if m.dir == "rx" and m.code and (m.code, m.header("CSeq")) != (100, "1 INVITE")]
+        assert answered == [("1 INVITE", 180), ("1 INVITE", 200), ("2 INVITE", 100), ("2 INVITE", 200), ("3 BYE", 200)]
         assert [m.first.split()[0] for m in messages if m.dir == "rx" and not m.code] == ["INVITE", "ACK"]
         asked = [line for line in wire if line["call_id"] == call_id and line["dir"] == "rx" and not line["code"] and not line["retrans"]]
         sent = [(line["method"], line["cseq"]) for line in asked]
@@ -184,6 +186,56 @@ def test_who_was_asked_before_the_takeover_is_heard(pair, rings, signed, leaves)
     first = 2 if signed else 1
     assert [(line["method"], line["cseq"]) for line in wire if line["dir"] == "rx"][-3:] == [("INVITE", first), ("ACK", first), ("BYE", first + 1)]
     assert [host for host, _record in pair.records()[seen.call.call_id]] == [standby]
+
+
+def test_an_answer_that_comes_before_the_other_ones_word_has_its_record(pair):
+    """What the active one tells in its last moments the standby may hear after the carrier's 200."""
+    active, standby = pair.roles()
+    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 0, "ring": 1}}})
+    pair.shell(standby, UNTOLD)
+    since = time.time()
+
+    def leave():
+        wait_until(lambda: pair.lab.carriers["acme1"].invites(since), 10, "the call")
+        moved = move(pair, active)
+        time.sleep(1.2)
+        return moved, pair.do(standby, "nft flush ruleset")
+
+    thread, returned = later(0, leave)
+    (messages,) = by_call(pair.lab.caller.sipp(NANP, 6, 20, 60, "1000"))
+    thread.join()
+    assert pair.holders() == [standby]
+    seen = outcome(messages)
+    assert (seen.call.code, seen.bye) == (200, 200), seen
+    ((moved, told),) = returned
+    assert seen.call.started < moved < seen.answered_at < told, (seen, moved, told)
+    ((host, record),) = pair.records()[seen.call.call_id]
+    assert (host, record["result"], record["trunk"]) == (standby, "answered", "acme")
+    assert abs(record["talk_seconds"] - seen.call.talk) <= 1.1 and record["attempts"][0]["ms"] == pytest.approx(1000, abs=500), record
+
+
+def test_what_is_read_after_the_address_has_left_takes_nothing_from_the_other(pair):
+    """An INVITE waits in the socket of one that stands still, the address leaves, the caller sends it again; then the first one reads it."""
+    active, standby = pair.roles()
+    since = time.time()
+    waits = f"ss -Huln src {pair.floating}:5060 | awk '{{ s += $2 }} END {{ exit !s }}'"
+    leaves = f"systemctl kill -s STOP kamailio; until {waits}; do sleep 0.01; done; date +%s.%N; systemctl stop keepalived"
+    late = f"{leaves}; sleep 1.6; systemctl kill -s CONT kamailio"
+
+    def stall():
+        wait_until(lambda: pair.lab.carriers["acme1"].invites(since), 10, "the first call")
+        return float(pair.shell(active, f"timeout 8 sh -c {shlex.quote(late)}"))
+
+    thread, returned = later(0, stall)
+    seen = pair.load(NANP, 2, 1, 6)
+    thread.join()
+    assert pair.holders() == [standby]
+    assert_answered(seen, 2)
+    second, (left,) = seen[1].call, returned
+    assert second.started < left < seen[1].answered_at < left + 1.6, (second, left)
+    assert second.messages[1][1:] == ("tx", second.messages[0][2]), second  # it heard nothing of the first one
+    records = pair.records()
+    assert [[host for host, _record in records.get(call.call.call_id, [])] for call in seen] == [[standby]] * 2
 
 
 def test_calls_that_came_in_go_on(pair):

@@ -227,7 +227,7 @@ local function tell_attempt(call, code, outcome, ms, verdict)
 end
 
 local function note(call, outcome, code, reason, verdict)
-    local ms = math.max(0, now() - call.asked_at)
+    local ms = math.max(0, (call.answered_at or now()) - call.asked_at)
     call.attempts[#call.attempts + 1] = object(
         {"at", text(stamp(call.asked_at))}, {"trunk", text(call.last_trunk)}, {"target", text(call.last_target)}, {"code", code or "null"},
         {"reason", text(reason ~= "" and reason or outcome)}, {"ms", ms}, {"next", text(verdict)})
@@ -463,8 +463,8 @@ function ksr_branch()
     return 1
 end
 
-local function answered(call)
-    call.pdd, call.result, call.answered_at = recall("pdd"), "answered", now()
+local function answered(call, at)
+    call.pdd, call.result, call.answered_at = recall("pdd"), "answered", at or now()
     call.ms = note(call, "200", 200, "OK", "final")
     if shared then share(call) else KSR.dialog.var_sets("siptrunk", literal(call)) end
     tell("SiptrunkAnswered", object({"Route", text(call.route)}, {"Trunk", text(call.last_trunk)}, {"Target", text(call.last_target)}, {"Ms", call.ms},
@@ -714,7 +714,11 @@ function ksr_reply_route()
         KSR.x.drop()
         return 1
     end
-    if call then answered(call) end
+    if call then
+        answered(call)
+    elseif shared and not ours and not known(get("$ci")) then
+        KSR.htable.sht_sets("heard", get("$ci"), string.format("%d", now()))
+    end
     return 1
 end
 
@@ -740,6 +744,9 @@ end
 local function within_a_call(of_ours, trunk)
     local call = shared and known(get("$ci")) -- before a BYE ends it
     local routed = KSR.rr.loose_route() > 0
+    -- answered here, before the other SBC's word of it came
+    local heard = routed and call and not call.answered_at and (of_ours or trunk) and tonumber(KSR.htable.sht_get("heard", call.call))
+    if heard and (KSR.is_ACK() or KSR.is_BYE()) then answered(call, heard) end
     local dialog = routed and KSR.dialog.is_known_dlg() > 0
     -- the other SBC, which gave up waiting for an answer that came here, has ended our dialog with its own
     local ours = dialog or routed and call and call.answered_at and (of_ours or trunk)
@@ -866,6 +873,8 @@ function ksr_request_route()
         return 1
     end
     if KSR.pv.get("$rm") == "KDMQ" then return 1 end -- it is heard at the port above alone
+    -- the address left before this was read: having heard nothing, the caller sends it to the other SBC too, which may have answered it by now
+    if shared and KSR.pv.get("$Ri") == shared.floating and not is_here() then return 1 end
     local of_ours = source == plan.own or inside(source)
     local trunk = not of_ours and trunk_of(source)
     local stranger = not of_ours and not trunk
