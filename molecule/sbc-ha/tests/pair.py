@@ -72,7 +72,7 @@ class Outcome:
 
 def assert_answered(seen: list[Outcome], calls: int) -> None:
     """All those calls were answered, and their BYEs too; otherwise the messages of the calls that were not."""
-    others = {index: call.call.messages for index, call in enumerate(seen) if (call.call.code, call.bye) != (200, 200)}
+    others = {call.call.call_id: call.call.messages for call in seen if (call.call.code, call.bye) != (200, 200)}
     assert len(seen) == calls and not others, others
 
 

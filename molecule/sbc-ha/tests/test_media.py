@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -104,6 +105,21 @@ def test_where_the_relay_fails_the_other_takes_over(pair, signal):
     print(f"takeover after {signal} of the relay: the address moved within {time.monotonic() - began:.1f} s")
     pair.lab.tell({"acme1": {"invite": SOUND}})
     assert len(pair.lab.carriers["acme1"].heard(place(pair)[0].call_id)) >= 80
+
+
+def test_calls_across_the_failure_of_the_relay_have_one_record(pair):
+    """Those that wait for the relay as the address leaves are told 503 there, which nobody hears any more: they are calls of the other SBC's."""
+    active, standby = pair.roles()
+    fails = threading.Timer(4, lambda: pair.shell(active, "systemctl kill --signal STOP rtpengine-daemon"))
+    fails.start()
+    seen = pair.load(NANP, 900, 100, 1)
+    fails.join()
+    assert pair.holders() == [standby]
+    records = pair.records()
+    kept = {code: Counter(len(records.get(call.call.call_id, [])) for call in seen if call.call.code == code) for code in (200, 503)}
+    assert sum(map(Counter.total, kept.values())) == 900 and set(kept[200]) == {1}, kept
+    # who heard 503 in the very moment that the address left may have none
+    assert set(kept[503]) <= {0, 1} and kept[503][0] <= 2, kept
 
 
 def test_a_reinvite_brings_the_sound_back_after_a_takeover(pair):

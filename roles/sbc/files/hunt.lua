@@ -84,9 +84,9 @@ local function forget(call)
 end
 
 -- Whether we still speak from the address that calls come to. Where it has just left, nothing leaves us any more, neither to a target nor to the
--- caller: having heard nothing, he sends the call again, to the other SBC.
+-- caller: having heard nothing, he sends the call again, to the other SBC. A trial call (outbound) is our own address's.
 local function is_here()
-    local file = shared and io.open("/proc/net/fib_trie", "r")
+    local file = shared and not recall("trial_call") and io.open("/proc/net/fib_trie", "r")
     if not file then return true end
     local addresses = file:read("a")
     file:close()
@@ -94,7 +94,6 @@ local function is_here()
 end
 
 -- Whether the answer to what we asked went to the other SBC, which has the address since then, or will go there: the record is the other's too.
--- A trial call (outbound) is our own address's.
 local function is_elsewhere(call)
     if not shared or recall("trial_call") then return false end
     local seen = known(call.call)
@@ -304,12 +303,14 @@ local function uri_of(call, target) return "sip:" .. call.callee:gsub("#", "%%23
 local function finish(call, result)
     leave(call)
     call.result, call.pdd = result, recall("pdd")
-    write(call)
     save(call)
+    if result ~= "cancelled" then
+        local code, reason = (call.told or plan.none_left):match("^(%d+) (.*)$")
+        KSR.tm.t_reply(tonumber(code), reason)
+    end
+    -- where the address has left he heard nothing, and asks the other SBC, whose call it is then
+    if not within_request or is_here() then write(call) end
     forget(call)
-    if result == "cancelled" then return end
-    local code, reason = (call.told or plan.none_left):match("^(%d+) (.*)$")
-    KSR.tm.t_reply(tonumber(code), reason)
 end
 
 local function send(call, trunk, target)
@@ -376,7 +377,7 @@ local function ask(call, route, trunk, target)
         return true
     end
     call.behind = read(recall("siptrunk")).behind
-    local here = recall("trial_call") or is_here()
+    local here = is_here()
     if not here and within_request then
         leave(call)
         forget(call)
