@@ -136,6 +136,11 @@ class Pair:
         self.lab.kill(host)
         return began
 
+    def lose(self, host: str, rule: str) -> None:
+        """What comes in and fits the nftables rule, until its ruleset is flushed."""
+        chain = "nft add table inet apart; nft add chain inet apart input '{ type filter hook input priority 0; }'"
+        self.shell(host, f"{chain}; nft add rule inet apart input {rule} drop")
+
     def mend(self) -> None:
         """Both run, whatever befell them."""
         for host in HOSTS:

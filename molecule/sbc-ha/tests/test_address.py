@@ -15,7 +15,6 @@ from harness import wait_until
 from pair import HOSTS, SIP, assert_answered
 
 OPERATOR = Path(__file__).parents[1] / "files" / "operator.conf"
-VRRP = "nft add table inet apart; nft add chain inet apart {0} '{{ type filter hook {0} priority 0; }}'; nft add rule inet apart {0} {1} drop"
 
 
 def later(seconds, function, *arguments):
@@ -31,7 +30,7 @@ def later(seconds, function, *arguments):
 def apart(pair, rule):
     """Each hears nothing of the other that fits the rule; {other} is its address."""
     others = dict(zip(HOSTS, HOSTS[::-1], strict=True))
-    pair.each(lambda host: pair.shell(host, VRRP.format("input", rule.format(other=pair.lab.addresses[others[host]]))))
+    pair.each(lambda host: pair.lose(host, rule.format(other=pair.lab.addresses[others[host]])))
 
 
 def together(pair):

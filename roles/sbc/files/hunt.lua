@@ -575,7 +575,7 @@ function ksr_failure()
     return 1
 end
 
--- Its record, with how long they talked.
+-- The call is over: its record, with how long they talked.
 local function over(call, quality)
     forget(call)
     call.quality = quality
@@ -717,7 +717,7 @@ function ksr_reply_route()
     end
     if call then
         answered(call)
-    elseif shared and not ours and not known(get("$ci")) then
+    elseif shared and not ours and not known(get("$ci")) then -- the other SBC's word of it may come yet
         KSR.htable.sht_sets("heard", get("$ci"), string.format("%d", now()))
     end
     return 1
