@@ -90,10 +90,10 @@ def test_a_trunk_whose_calls_fail_is_closed_and_opens_after_a_trial(lab, engine,
     lab.tell(FAILING)
     for dummy in range(3):
         assert lab.caller.call(INTL).code == 200
+    assert monitor.wait_for(since, 5, "health", trunk="beta", target=None, state="closed")["why"] == "503"
     known, asked = len(engine.records()), time.time()
     assert lab.caller.call(INTL).code == 200
     assert {"trunk": "beta", "target": beta(lab), "why": "closed"} in last_record(engine, known)["passed_over"]
-    assert monitor.wait_for(since, 5, "health", trunk="beta", target=None, state="closed")["why"] == "503"
     burst, metrics = monitor.wait_for(since, 5, "burst", trunk="beta"), monitor.metrics()
     assert burst["failures"] == 3 == metrics['siptrunk_consecutive_failures{trunk="beta"}']
     assert metrics['siptrunk_closed{trunk="beta"}'] == metrics['siptrunk_failure_burst{trunk="beta"}'] == 1
