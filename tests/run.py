@@ -12,6 +12,7 @@ tests/run.py --alone PART: one part, here and now; the exit status is 0, 1, or 7
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -139,8 +140,14 @@ def alone(name: str) -> int:
     return 0 if outcome else 1
 
 
+def blame(said: list[str]) -> str:
+    """The first line of a log that tells of a failure, without colours and frames."""
+    lines = [re.sub(r"\x1b\[[0-9;]*m|[│|]", "", line).strip() for line in said]
+    return next((line for line in lines if re.search(r"\bERROR\b|^fatal:|^E  ", line)), lines[-1] if lines else "it said nothing")
+
+
 def in_a_lane(name: str) -> tuple[str, str, float, str]:
-    """Run one part beside another: its name, what became of it, its minutes, and why it was skipped."""
+    """Run one part beside another: its name, what became of it, its minutes, and why it was skipped or failed."""
     print(f"{name}: {(PARTS[name].__doc__ or '').strip()}", flush=True)
     log, began = RESULTS / f"{name}.log", time.monotonic()
     with log.open("w", encoding="utf-8") as stream:
@@ -150,7 +157,7 @@ def in_a_lane(name: str) -> tuple[str, str, float, str]:
     word = {0: "passed", SKIPPED: "skipped"}.get(done.returncode, "FAILED")
     end = "".join(f"\n  | {line}" for line in said[-LINES_SHOWN:]) if word == "FAILED" else ""
     print(f"{name}: {word} after {minutes:.1f} min{end}", flush=True)
-    return name, word, minutes, said[-1] if said and word == "skipped" else ""
+    return name, word, minutes, {"skipped": said[-1] if said else "", "FAILED": blame(said)}.get(word, "")
 
 
 def main() -> int:
@@ -167,7 +174,9 @@ def main() -> int:
     with ThreadPoolExecutor(LANES) as pool:
         rows = list(pool.map(in_a_lane, sorted(wanted, key=lambda name: name not in LONGEST)))
     counts, failures, skips = outcomes()
-    skips += [f"{name}: {why}" for name, _word, _minutes, why in rows if why]
+    skips += [f"{name}: {why}" for name, word, _minutes, why in rows if word == "skipped"]
+    told = {line.split(":")[0] for line in failures}  # by its tests
+    failures += [f"{name}: {why}" for name, word, _minutes, why in rows if word == "FAILED" and name not in told]
     for _name, word, _minutes, _why in rows:
         counts[word.lower()] += 1
     print()
