@@ -336,7 +336,7 @@ CASES = (
                 BETA_SILENT,
                 faults={"beta1": {"invite": {"do": "late_answer", "after": 8}}},
                 delay=("silence",),
-                linger=4,
+                linger=6,
                 released=("beta1",),
             ),
         ),

@@ -48,6 +48,8 @@ def kept(case: str, engine_name: str):
 def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
     """Set the faults, place the call, and hold all three sides against the table."""
     lab.tell(call.faults)
+    if any({"closed", "certificate"} & set(fault) for fault in call.faults.values()):
+        time.sleep(0.5)  # the carrier looks at these 20 times a second
     engine.drain(*call.drained)
     for (kind, name), seconds in call.marks.items():
         engine.mark(kind, mark_of(name, lab), seconds)
@@ -254,6 +256,7 @@ def test_a_trunk_takes_its_limit_and_no_more(healthy, lab: Lab, engine):
         full = [record for record in engine.records()[known:] if record["passed_over"]]
         assert {(p["trunk"], p["target"], p["why"]) for record in full for p in record["passed_over"]} == {("small", None, "full")}
         assert len(full) == 18
+        wait_until(lambda: engine.active_calls() == 0, 10, "no call left")
 
 
 def test_calls_at_the_same_moment_all_fit_into_the_limit(healthy, lab: Lab, engine):
@@ -262,6 +265,7 @@ def test_calls_at_the_same_moment_all_fit_into_the_limit(healthy, lab: Lab, engi
         began = time.time()
         assert lab.caller.load(LIMITED, 2, rate=1000, hold=0.3).codes == {200: 2}
         assert len(lab.carriers["beta1"].invites(began)) == 2
+        wait_until(lambda: engine.active_calls() == 0, 10, "no call left")
 
 
 def test_a_trunk_on_trial_takes_one_call_at_a_time(healthy, lab: Lab, engine):
@@ -274,6 +278,7 @@ def test_a_trunk_on_trial_takes_one_call_at_a_time(healthy, lab: Lab, engine):
         wait_until(lambda known=known: len(engine.records()) == known + 12, 10, "a record of each call")
         over = [[(p["trunk"], p["why"]) for p in record["passed_over"]] for record in engine.records()[known:]]
         assert sorted(over) == [[]] + [[("beta", "trial")]] * 11
+        wait_until(lambda: engine.active_calls() == 0, 10, "no call left")
 
 
 def test_a_trial_that_nobody_renews_ends(healthy, lab: Lab, engine):
@@ -333,7 +338,8 @@ def test_the_record_tells_how_the_call_sounded(healthy, lab: Lab, engine, engine
         assert quality is None
         return
     assert list(quality) == ["rx_packets", "rx_lost", "rx_jitter_ms", "tx_packets", "tx_lost", "tx_jitter_ms", "rtt_ms"]
-    assert 280 <= quality["rx_packets"] <= 320 and 10 < quality["rx_lost"] <= 60 and 250 <= quality["tx_packets"] <= 320, quality
+    sent = seen.talk * 45  # 50 a second, but for those that the carrier loses; the phone sends back what it hears
+    assert -35 <= quality["rx_packets"] - sent <= 45 and 10 < quality["rx_lost"] <= 60 and -65 <= quality["tx_packets"] - sent <= 45, (quality, seen.talk)
     told = [name for name, value in quality.items() if value is not None]
     assert told == QUALITY.get(engine_name, list(quality)), quality
     if "rtt_ms" in told:
@@ -368,9 +374,9 @@ def test_whoever_listens_is_told(healthy, lab: Lab, engine):
     lab.carriers["acme1"].tell(invite={"do": "answer", "ring": 1.5})
     known = len(engine.records())
     with ThreadPoolExecutor() as pool:
-        listening = pool.submit(engine.listen, 10)
+        listening = pool.submit(engine.listen, 14)
         time.sleep(2)
-        assert lab.caller.call(INTL, hold=2).code == 200
+        assert lab.caller.call(INTL, hold=4).code == 200
         heard = listening.result()
     (record,) = engine.records()[known:]
     attempts = [{**attempt, "code": str(attempt["code"]), "ms": str(attempt["ms"])} for attempt in record["attempts"]]
@@ -382,8 +388,8 @@ def test_whoever_listens_is_told(healthy, lab: Lab, engine):
     expected.insert(1, {**common[1], "name": "answered"})
     assert [{key: fields.get(key) for key in wanted} for (_at, fields), wanted in zip(heard, expected, strict=True)] == expected
     (answered_at, answered), (ended_at, _ended) = heard[1:]
-    assert 1.5 < ended_at - answered_at < 2 + MARGIN, "at the moment of the answer, not at the end of the call"
-    assert abs(int(answered["Ms"]) - record["attempts"][1]["ms"]) < 100
+    assert 2.5 < ended_at - answered_at < 4 + MARGIN, "at the moment of the answer, not at the end of the call"
+    assert abs(int(answered["Ms"]) - record["attempts"][1]["ms"]) < 1000
 
 
 def test_a_dead_name_server_stops_no_call(healthy, lab: Lab, engine):

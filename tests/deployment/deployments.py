@@ -124,7 +124,7 @@ class Host:
     def killed(self, when, name="other"):
         """Run the deployment, and kill it when the shell's condition `when` is true, or after so many seconds."""
         look = self.watched.get(when, "")
-        wait = f"sleep {when}" if isinstance(when, float) else f"for i in $(seq 2000); do {look} >/dev/null 2>&1 && break; kill -0 $! || break; done"
+        wait = f"sleep {when}" if isinstance(when, float) else f"while [ -e /proc/$!/exe ]; do {look} >/dev/null 2>&1 && break; done"
         return self.shell(
             f"cd /tmp; NOW=$(readlink {self.config}/siptrunk | cut -d/ -f2); python3 {PROGRAMS}/{name}.py > killed.out 2>&1 &"
             f" {wait}; kill -KILL $! && wait $!; cat killed.out; rm killed.out",

@@ -294,12 +294,14 @@ def test_final_answers_come_again_until_the_ack(lab, call, told, transport, agai
     phone.send("INVITE", call)
     final = next(m for m in iter(phone.take, None) if m.code >= 200)
 
-    repeated = phone.take(0.65)
+    repeated = phone.take(1.4)
     acked(phone, call, final)
 
     assert (repeated is not None) is again
+    while phone.take(0.1):
+        pass  # what was under way before the ACK
     assert phone.nothing(1.1 if (told, transport) == ("code", "udp") else 0), "the ACK was understood"
-    assert sum(line["retrans"] for line in lab.wire(call)) == again
+    assert (sum(line["retrans"] for line in lab.wire(call)) > 0) is again
 
 
 def test_an_invite_that_comes_again_gets_the_last_answer_again(lab, call):
@@ -309,7 +311,7 @@ def test_an_invite_that_comes_again_gets_the_last_answer_again(lab, call):
     assert phone.codes(2) == [100, 180]
     phone.send("INVITE", call)
 
-    assert phone.codes(2, 0.2) == [180]
+    assert phone.codes(1) == [180] and phone.nothing(0.2)
     assert [line["retrans"] for line in lab.wire(call)] == [False, False, False, True, True]
 
 
@@ -372,6 +374,16 @@ def test_the_carrier_hangs_up(lab, call, transport):
     reply = ["SIP/2.0 200 OK", *(f"{n}: {bye.get(n)}" for n in ("via", "from", "to", "call-id", "cseq")), "Content-Length: 0", "", ""]
     phone.socket.sendall("\r\n".join(reply).encode())
     assert phone.nothing(0.6), "an answered BYE does not come again"
+
+
+def test_its_own_requests_go_where_the_first_record_route_leads(lab, call):
+    lab.tell(invite={"do": "answer", "ring": 0, "talk": 0.2})
+    phone, proxy = lab.phone(), lab.phone()
+    phone.send("INVITE", call, extra=(f"Record-Route: <sip:127.0.0.1:{proxy.socket.getsockname()[1]};lr>", "Record-Route: <sip:127.0.0.2;lr>"))
+    acked(phone, call, next(m for m in iter(phone.take, None) if m.code == 200))
+    bye = proxy.take()
+    assert bye.method == "BYE" and bye.all("route")[1] == "<sip:127.0.0.2;lr>"
+    assert phone.nothing(0.6)
 
 
 def test_options(lab, call):
@@ -470,7 +482,7 @@ def test_closed_sockets(lab, call):
         stream.send("OPTIONS", call)
         assert stream.codes(1) == [200]
     lab.tell(closed=True)
-    time.sleep(0.3)
+    time.sleep(1)  # it looks 20 times a second
 
     for stream in streams:
         assert was_reset(stream.socket)
@@ -480,7 +492,7 @@ def test_closed_sockets(lab, call):
     with pytest.raises(ConnectionRefusedError):
         phone.socket.recv(100)
     lab.tell()
-    time.sleep(0.3)
+    time.sleep(1)  # it looks 20 times a second
     for transport in ("udp", "tcp", "tls"):
         again = lab.phone(transport)
         again.send("OPTIONS", call)
@@ -527,7 +539,7 @@ def test_a_handshake_that_the_change_overtakes_is_worth_nothing(lab):
     slow = socket.create_connection(("127.0.0.1", lab.tls_port), timeout=3)
     time.sleep(0.2)
     lab.tell(certificate="wrong")
-    time.sleep(0.3)
+    time.sleep(1)  # it looks 20 times a second
 
     with lab.trusting(check=False).wrap_socket(slow) as late:
         assert was_reset(late)
@@ -535,14 +547,14 @@ def test_a_handshake_that_the_change_overtakes_is_worth_nothing(lab):
 
 def test_a_certificate_that_is_not_there(lab, call):
     lab.tell(certificate="nonsense")
-    time.sleep(0.3)
+    time.sleep(1)  # it looks 20 times a second
     with pytest.raises(ConnectionRefusedError):
         lab.phone("tls")
     phone = lab.phone()
     phone.send("OPTIONS", call)
     assert phone.codes(1) == [200]
     lab.tell()
-    time.sleep(0.3)
+    time.sleep(1)  # it looks 20 times a second
     lab.phone("tls")
 
 
@@ -579,8 +591,8 @@ def test_what_is_usual_holds_until_it_is_told_otherwise(lab, call):
 def test_a_broken_control_file_changes_nothing(lab, call):
     phone = lab.phone()
     lab.tell(options=404)
-    time.sleep(0.1)
-    (lab.folder / "control.json").write_text("{", encoding="utf-8")
     phone.send("OPTIONS", call)
-
+    assert phone.codes(1) == [404]
+    (lab.folder / "control.json").write_text("{", encoding="utf-8")
+    phone.send("OPTIONS", call, branch=f"{call}-again")
     assert phone.codes(1) == [404]

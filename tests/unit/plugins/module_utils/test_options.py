@@ -263,22 +263,22 @@ def test_silence_is_asked_again_at_doubled_intervals(peer):
     server = peer(silent)
     began = time.monotonic()
     result = ask(server, timeout=4)
-    assert 3.9 < time.monotonic() - began < 5
+    assert 3.9 < time.monotonic() - began < 8
     assert dead(result) == "timeout"
     assert result["error"]["message"] == f"no answer from 127.0.0.1:{server.port} within 4 s"
     moments = [moment - server.received[0][0] for moment, dummy in server.received]
-    assert moments == [pytest.approx(moment, abs=0.25) for moment in (0, 0.5, 1.5, 3.5)]
+    assert moments == [pytest.approx(moment, abs=0.4) for moment in (0, 0.5, 1.5, 3.5)]
     assert len({request for dummy, request in server.received}) == 1
     assert result["retransmissions"] == 3
 
 
 def test_intervals_end_at_t2_and_a_provisional_answer_goes_there_at_once(peer, monkeypatch):
-    monkeypatch.setattr(options, "T1", 0.2)
-    monkeypatch.setattr(options, "T2", 0.8)
+    monkeypatch.setattr(options, "T1", 0.4)
+    monkeypatch.setattr(options, "T2", 1.6)
     servers = [peer(silent), peer(lambda request, number: [respond(request, 100, "Trying")])]
-    results = ping([server.target for server in servers], timeout=2.9)
+    results = ping([server.target for server in servers], timeout=5.8)
     moments = [[moment - server.received[0][0] for moment, dummy in server.received] for server in servers]
-    assert moments == [[pytest.approx(moment, abs=0.19) for moment in expected] for expected in ((0, 0.2, 0.6, 1.4, 2.2), (0, 0.2, 1.0, 1.8, 2.6))]
+    assert moments == [[pytest.approx(moment, abs=0.35) for moment in expected] for expected in ((0, 0.4, 1.2, 2.8, 4.4), (0, 0.4, 2, 3.6, 5.2))]
     assert [result["retransmissions"] for result in results] == [4, 4]
 
 
