@@ -305,7 +305,7 @@ class Carrier:
                 call.answered.set()
                 call.body = message.body or call.body
                 if message.method == "INVITE" and message.cseq == call.cseq:
-                    self.transmit(call.peer, self.within_dialog(call, "ACK"))
+                    self.transmit(self.next_hop(call), self.within_dialog(call, "ACK"))
         elif again:
             if call.last:
                 self.transmit(peer, call.last, retrans=True)
@@ -445,15 +445,15 @@ class Carrier:
         call.final = True
         call.last = self.respond(call.request, call.peer, code, call.tag, reason, headers)
         if ignore_ack and code >= 300:
-            await self.resend(call, call.last, asyncio.Event(), always=True, give_up=DEAF)
+            await self.resend(call.peer, call.last, asyncio.Event(), always=True, give_up=DEAF)
         else:
-            await self.resend(call, call.last, call.acked, always=code < 300)
+            await self.resend(call.peer, call.last, call.acked, always=code < 300)
 
-    async def resend(self, call: Call, text: str, done: asyncio.Event, always: bool = False, give_up: float = GIVE_UP) -> None:
+    async def resend(self, peer: Peer, text: str, done: asyncio.Event, always: bool = False, give_up: float = GIVE_UP) -> None:
         wait, waited = T1, 0.0
         while not await within(done, wait) and waited + wait < give_up:
-            if always or call.peer.transport == "udp":
-                self.transmit(call.peer, text, retrans=True)
+            if always or peer.transport == "udp":
+                self.transmit(peer, text, retrans=True)
             waited, wait = waited + wait, min(2 * wait, T2)
 
     def within_dialog(self, call: Call, method: str) -> str:
@@ -468,11 +468,16 @@ class Carrier:
         lines += [f"Contact: <sip:{self.here(call.peer)}>", "Content-Type: application/sdp"] if sdp else []
         return "\r\n".join([*lines, f"CSeq: {call.cseq} {method}", f"Content-Length: {len(sdp)}", "", sdp])
 
+    def next_hop(self, call: Call) -> Peer:
+        """Where our requests within the call go: over UDP, to the address in the first Record-Route (RFC 3261 section 12.2.1.1)."""
+        host, port = re.match(r"(?:<sip:([0-9.]+)(?::(\d+))?[;>])?", call.request.get("record-route")).groups()
+        return Peer("udp", (host, int(port or 5060))) if host and call.peer.transport == "udp" else call.peer
+
     async def ask(self, call: Call, method: str) -> None:
         text = self.within_dialog(call, method)
         call.answered.clear()
-        self.transmit(call.peer, text)
-        await self.resend(call, text, call.answered)
+        self.transmit(self.next_hop(call), text)
+        await self.resend(self.next_hop(call), text, call.answered)
 
     # --- registration ---------------------------------------------------------------------
 

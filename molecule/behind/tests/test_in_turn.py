@@ -140,18 +140,60 @@ def test_carriers_see_no_address_of_the_pbx_where_that_is_asked_for(lab, sbcs, p
     assert lab.addresses[lab.pbx] not in str([(line["first"], line["headers"]) for line in heard])
 
 
+OUTER = "198.18.28.213"  # nobody's: what carriers send there, NAT brings to the SBC
+
+
+@pytest.fixture
+def behind_nat(lab, sbcs):
+    """sbc1 is what carriers see as OUTER, which the PBX cannot reach."""
+    inner, carriers = lab.addresses["sbc1"], ("acme1", "acme2", "beta1")
+    process = subprocess.run(["podman", "inspect", "-f", "{{.State.Pid}}", sbcs["sbc1"].container], check=True, capture_output=True, text=True).stdout.strip()
+
+    def table(*rule):
+        subprocess.run(["nsenter", "--net", "--target", process, "iptables", "-w", "-t", "nat", *rule], check=True, capture_output=True)
+
+    table("-A", "PREROUTING", "-d", OUTER, "-j", "DNAT", "--to-destination", inner)
+    for carrier in carriers:
+        table("-A", "POSTROUTING", "-s", inner, "-d", lab.addresses[carrier], "-j", "SNAT", "--to-source", OUTER)
+        podman(lab.container(carrier), ["ip", "route", "replace", OUTER, "via", inner])
+    podman(sbcs["sbc2"].container, ["touch", OUT_OF_SERVICE])
+    yield OUTER
+    table("-F")
+    # what carriers have heard from there goes on for a while: NAT remembers it, and so do their routes
+
+
+def test_behind_nat_each_side_speaks_to_the_address_that_it_reaches(lab, sbcs, play, behind_nat, as_before):
+    """Whoever hangs up is heard by the other side, and the ACK arrives; carriers name one address, the PBX the other."""
+    status, said = play("site", "sbc1", sbc_allow_restart=True, sbc_external_address=behind_nat)
+    assert status == 0, said
+    began = time.time()
+    lab.tell({"acme1": {"invite": {"do": "answer", "talk": 2}}})
+    seen = lab.caller.call(NANP, callee_hangs_up=True)
+    assert (seen.code, seen.ended_by) == (200, "callee") and 1 < seen.talk < 4
+    lab.reset()
+    seen = lab.caller.call(NANP, hold=1)
+    assert seen.code == 200
+    first, second = lab.carriers["acme1"].invites(began)
+    assert first["acked"] and second["acked"] and (first["bye"], second["bye"]) == ("tx", "rx")
+    assert {call["headers"]["via"].split(";")[0].split()[1] for call in (first, second)} == {behind_nat}
+
+
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
         pytest.param({"sbc_sip_port": 99999}, "sbc_sip_port 99999: expected a port, 1 to 65535", id="by the role"),
         pytest.param({"sbc_memory": 1}, "could not allocate shared memory", id="by Kamailio"),
+        pytest.param({"sbc_memory": 1, "sbc_media": "rtpengine"}, "could not allocate shared memory", id="by Kamailio, with a media relay"),
     ],
 )
 def test_what_is_refused_leaves_it_in_service(lab, sbcs, play, variables, why):
     before = [state(sbc) for sbc in sbcs.values()]
+    if "sbc_media" in variables:  # it is here already, for something else
+        podman(sbcs["sbc1"].container, ["apt-get", "install", "-qy", "--no-install-recommends", "rtpengine-daemon"])
     status, said = play("site", **variables)
     assert status != 0 and why in said, said
     assert [state(sbc) for sbc in sbcs.values()] == before and not any(map(is_out, sbcs.values()))
+    assert podman(sbcs["sbc1"].container, ["sh", "-c", "cat /etc/systemd/system/rtpengine-daemon.service.d/siptrunk.conf || true"]) == "" or "sbc_media" not in variables
     assert lab.caller.call(NANP).code == 200
 
 

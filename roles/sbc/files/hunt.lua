@@ -59,8 +59,10 @@ local function literal(value)
     return tostring(value)
 end
 
+-- A value as `literal` wrote it; it may come from the other SBC, so nothing in it is called.
 local function read(stored)
-    local known = stored and load("return " .. stored, "state", "t", {})
+    if not stored or stored:gsub('"[^"]*"', ""):find("(", 1, true) then return nil end
+    local known = load("return " .. stored, "state", "t", {})
     return known and known()
 end
 local function keep(name, value)
@@ -81,6 +83,11 @@ end
 local function known(call_id) return call_id and read(KSR.htable.sht_get("calls", call_id)) end
 local function forget(call)
     if shared then KSR.htable.sht_rm("calls", call.call) end
+end
+-- Unless it is the other one's by now: whoever was late leaves what that one knows.
+local function forget_ours(call)
+    local seen = shared and known(call.call)
+    if seen and seen.by == us() then forget(call) end
 end
 
 -- Whether we still speak from the address that calls come to. Where it has just left, nothing leaves us any more, neither to a target nor to the
@@ -310,7 +317,7 @@ local function finish(call, result)
     end
     -- where the address has left he heard nothing, and asks the other SBC, whose call it is then
     if not within_request or is_here() then write(call) end
-    forget(call)
+    forget_ours(call)
 end
 
 local function send(call, trunk, target)
@@ -357,7 +364,14 @@ end
 -- The caller waits from now on, and sends the call no more.
 local function trying() KSR.tm.t_reply(100, "Trying") end
 
--- Whether the request left.
+-- The address has left while we were at it: nothing of the call is ours any more.
+local function hand_over(call)
+    leave(call)
+    forget_ours(call)
+    KSR.tm.t_reply(503, "Address Gone")
+end
+
+-- Whether that is all for now: the request left, or the call is no more.
 local function ask(call, route, trunk, target)
     if not call.asked[call.trunk] then call.trunks_asked = call.trunks_asked + 1 end
     call.asked[call.trunk] = (call.asked[call.trunk] or 0) + 1
@@ -366,6 +380,10 @@ local function ask(call, route, trunk, target)
     keep("rang")
     keep("authed")
     save(call)
+    if within_request and not is_here() then
+        hand_over(call)
+        return true
+    end
     share(call)
     if send(call, trunk, target) then
         if within_request then trying() end
@@ -379,9 +397,7 @@ local function ask(call, route, trunk, target)
     call.behind = read(recall("siptrunk")).behind
     local here = is_here()
     if not here and within_request then
-        leave(call)
-        forget(call)
-        KSR.tm.t_reply(503, "Address Gone")
+        hand_over(call)
         return true
     end
     if recall("mute") then return false end
@@ -431,6 +447,11 @@ end
 -- Each signed INVITE took a CSeq of its own, and what follows must count on from there.
 local function count_on(call)
     KSR.hdr.append("P-K-CSeq-Refresh: " .. math.floor(tonumber(KSR.pv.get("$cs")) + call.signed) .. "\r\n") -- dialog takes it out again
+end
+
+-- Behind NAT, carriers know us by one address, which Kamailio gives everybody, and the PBXs by another.
+local function to_inside()
+    if plan.inner then KSR.set_advertised_address(plan.inner) end
 end
 
 -- A branch of the transaction, as its number stands at the end of a Via's branch, and the transaction's own number in front.
@@ -629,10 +650,11 @@ local function release(signed)
     local contact = (get("$ct") or ""):match("<([^>]+)>") or (get("$ct") or ""):match("^([^;]+)")
     if not contact then return end
     -- the route set of who stands where we do (RFC 3261 section 12.1.2): what came after us, nearest first
-    local routes, us = {}, "^<sip:" .. plan.address:gsub("%.", "%%.") .. "[:;>]"
+    local routes = {}
     for index = 0, 63 do
         local route = get("$(hdr(Record-Route)[" .. index .. "])")
-        if not route or route:find(us) then break end
+        local host = (route or ""):match("^<sip:([^:;>]+)")
+        if not route or host == plan.address or host == plan.inner then break end
         table.insert(routes, 1, "Route: " .. route .. "\r\n")
     end
     local via = "SIP/2.0/" .. KSR.pv.get("$pr"):upper() .. " " .. plan.address .. ":" .. plan.port .. ";branch=z9hG4bKsiptrunk"
@@ -691,6 +713,11 @@ function ksr_reply_route()
     end
     local code, source, ours = tonumber(KSR.pv.get("$rs")), KSR.pv.get("$si"), KSR.tm.t_check_trans() >= 0
     if not ours and not (source == plan.own or inside(source) or trunk_of(source)) then -- a stranger's Via would lead it anywhere
+        KSR.x.drop()
+        return 1
+    end
+    -- read late: whoever has the address hears it again
+    if shared and KSR.pv.get("$Ri") == shared.floating and not is_here() then
         KSR.x.drop()
         return 1
     end
@@ -759,22 +786,30 @@ local function within_a_call(of_ours, trunk)
     end
     if not ours and not OF_ANY_CALL[KSR.pv.get("$rm")] then return KSR.sl.sl_send_reply(481, "Call/Transaction Does Not Exist") end
     if not of_ours and not leads_inside() then return refuse(403, "Forbidden") end
-    -- the dialog that came from the other SBC does not know of it
-    if dialog and call and call.signed and call.signed_by ~= us() and KSR.rr.is_direction("downstream") > 0 then count_on(call) end
+    -- the dialog that came from the other SBC does not know of it; nor is it asked where the Route does not name it, as the call came again, to us
+    local counts = dialog and call and call.signed and (call.signed_by ~= us() or KSR.rr.check_route_param("did=") < 0)
+    if counts and KSR.rr.is_direction("downstream") > 0 then count_on(call) end
     if KSR.is_BYE() then
         if ours and call and call.answered_at and known(call.call) then over(call, close_relay("")) end
     elseif ours then
         if not relay(of_ours and OUTWARD or INWARD) and not KSR.is_ACK() then return KSR.sl.sl_send_reply(503, "No Media") end
         KSR.tm.t_on_reply("ksr_media_reply")
     end
+    if not of_ours then to_inside() end
     KSR.tm.t_set_fr(FOR_EVER, IN_DIALOG)
     if KSR.tm.t_relay() > 0 and KSR.is_INVITE() then trying() end
 end
 
 -- A new call. The dialog comes first: otherwise it does not hear of the transaction, and the other SBC not of the dialog.
-local function begin()
+local function begin(trunk)
     KSR.hdr.remove("Route") -- it has led here, and would lead a carrier's proxy here again
-    KSR.rr.record_route()
+    if plan.inner and trunk then -- from outside: the first one is for who is asked
+        local transport = KSR.pv.get("$proto")
+        local outer = plan.address .. ":" .. KSR.pv.get("$Rp") .. (transport == "udp" and "" or ";transport=" .. transport)
+        KSR.rr.record_route_preset(plan.inner .. ":" .. plan.port .. ";r2=on", outer .. ";r2=on")
+    else
+        KSR.rr.record_route()
+    end
     KSR.dialog.dlg_manage()
     KSR.tm.t_newtran()
 end
@@ -782,6 +817,7 @@ end
 -- From a trunk's own address: to the PBXs, one after the other, and never out again.
 function ksr_inbound_branch()
     keep("branch", KSR.tm.t_get_branch_index())
+    to_inside()
     if not relay(INWARD) then KSR.x.drop() end
     return 1
 end
@@ -824,7 +860,7 @@ local function inbound(trunk)
     if not number:find("^[0-9*#+]+$") then return KSR.sl.sl_send_reply(484, "Address Incomplete") end
     local pbxs, first = {}, random(1, #plan.pbxs)
     for at = 0, #plan.pbxs - 1 do pbxs[#pbxs + 1] = plan.pbxs[(first + at - 1) % #plan.pbxs + 1] end
-    begin()
+    begin(trunk)
     KSR.dialog.set_dlg_profile("trunk", trunk.name) -- counted, and not limited: it is here already
     KSR.hdr.remove("X-Trunk")
     KSR.hdr.append("X-Trunk: " .. trunk.name .. "\r\n")
@@ -849,7 +885,12 @@ local function outbound()
             begin()
             -- nobody talks in the host's own, and the relay cannot take the floating address where that is not
             if KSR.pv.get("$si") == plan.own then keep("trial_call", 1) end
-            return set_out(known.route, number)
+            local done, why = pcall(set_out, known.route, number)
+            if not done then
+                log("a call could not be placed: " .. tostring(why))
+                KSR.tm.t_reply(500, "Server Internal Error")
+            end
+            return
         end
     end
     KSR.sl.sl_send_reply(404, "Not Found")
