@@ -101,8 +101,9 @@ def test_requests_within_a_call_reach_the_other_side(pair, signed):
     for messages in calls:
         call_id = messages[0].header("Call-ID")
         answered = [(m.header("CSeq"), m.code) for m in messages if m.dir == "rx" and m.code and (m.code, m.header("CSeq")) != (100, "1 INVITE")]
-        assert answered == [("1 INVITE", 180), ("1 INVITE", 200), ("2 INVITE", 100), ("2 INVITE", 200), ("3 BYE", 200)]
-        assert [m.first.split()[0] for m in messages if m.dir == "rx" and not m.code] == ["INVITE", "ACK"]
+        # what a stall lets come twice counts once
+        assert list(dict.fromkeys(answered)) == [("1 INVITE", 180), ("1 INVITE", 200), ("2 INVITE", 100), ("2 INVITE", 200), ("3 BYE", 200)]
+        assert list(dict.fromkeys(m.first.split()[0] for m in messages if m.dir == "rx" and not m.code)) == ["INVITE", "ACK"]
         asked = [line for line in wire if line["call_id"] == call_id and line["dir"] == "rx" and not line["code"] and not line["retrans"]]
         sent = [(line["method"], line["cseq"]) for line in asked]
         first = 2 if signed else 1  # a signed INVITE has a CSeq of its own
@@ -134,7 +135,7 @@ def move(pair, host):
 
 
 BUSY = {"do": "ring_then_code", "after": 7, "code": 486}
-OVERLOADED = {"do": "code", "after": 3, "code": 503, "headers": {"Retry-After": "300"}}
+OVERLOADED = {"do": "code", "after": 5, "code": 503, "headers": {"Retry-After": "300"}}
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_a_refusal_after_the_takeover_is_handed_on(pair, behaviour, signed, leav
     thread.join()
     assert pair.holders() == [standby]
     assert seen.code == behaviour["code"]
-    assert behaviour["after"] <= seen.messages[-2][0] - seen.started < behaviour["after"] + 1
+    assert behaviour["after"] <= seen.messages[-2][0] - seen.started < behaviour["after"] + 2
     wire = [line for line in pair.lab.carriers["acme1"].wire(seen.started) if line["call_id"] == seen.call_id]
     assert [line["retrans"] for line in wire if line["code"] == behaviour["code"]] == [False]
     assert [(line["method"], line["cseq"]) for line in wire if not line["code"]][-1] == ("ACK", 2 if signed else 1)
@@ -166,19 +167,20 @@ def test_a_refusal_after_the_takeover_is_handed_on(pair, behaviour, signed, leav
 
 @pytest.mark.parametrize(
     ("rings", "signed", "leaves"),
-    [(2, False, Pair.kill), (2, True, Pair.kill), (9, False, move)],  # 9: the other one gives up what it asked 2 s before the answer
+    [(2, False, Pair.kill), (2, True, Pair.kill), (7, False, move)],  # 7: the other one gives up what it asked 2 s before the answer
     ids=["usual", "signed", "long"],
 )
 def test_who_was_asked_before_the_takeover_is_heard(pair, rings, signed, leaves):
     """It rings and answers through the other one, and each hears the CSeq that it knows."""
     active, standby = pair.roles()
-    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 3, "ring": rings}, "invite_auth": signed}})
+    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 5, "ring": rings}, "invite_auth": signed}})
     thread, _returned = later(1, leaves, pair, active)
     (messages,) = by_call(pair.lab.caller.sipp(NANP, 1, 20, 60, "1000"))
     thread.join()
     assert pair.holders() == [standby]
     seen = outcome(messages)
-    assert (seen.call.code, seen.bye) == (200, 200) and 3 <= seen.call.ring_pdd < 4 and 0 <= seen.call.answered_pdd - 3 - rings < 1, seen
+    assert (seen.call.code, seen.bye) == (200, 200) and seen.call.ring_pdd is not None, seen
+    assert 5 <= seen.call.ring_pdd < 7 and 0 <= seen.call.answered_pdd - 5 - rings < 2, seen
     assert {message.header("CSeq") for message in messages if message.dir == "rx" and message.method == "INVITE"} == {"1 INVITE"}
     wire = [line for line in pair.lab.carriers["acme1"].wire(seen.call.started) if line["call_id"] == seen.call.call_id]
     first = 2 if signed else 1
@@ -189,18 +191,18 @@ def test_who_was_asked_before_the_takeover_is_heard(pair, rings, signed, leaves)
 def test_an_answer_that_comes_before_the_other_ones_word_has_its_record(pair):
     """What the active one tells in its last moments the standby may hear after the carrier's 200."""
     active, standby = pair.roles()
-    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 0, "ring": 1.5}}})
+    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 0, "ring": 3}}})
     pair.lose(standby, "udp dport 5064")
     since = time.time()
 
     def leave():
         wait_until(lambda: pair.lab.carriers["acme1"].invites(since), 10, "the call")
         moved = move(pair, active)
-        time.sleep(1.2)
+        time.sleep(4)
         return moved, pair.do(standby, "nft flush ruleset")
 
     thread, returned = later(0, leave)
-    (messages,) = by_call(pair.lab.caller.sipp(NANP, 6, 20, 60, "1000"))
+    (messages,) = by_call(pair.lab.caller.sipp(NANP, 9, 20, 60, "1000"))
     thread.join()
     assert pair.holders() == [standby]
     seen = outcome(messages)
@@ -209,18 +211,53 @@ def test_an_answer_that_comes_before_the_other_ones_word_has_its_record(pair):
     assert seen.call.started < moved < seen.answered_at < told, (seen, moved, told)
     ((host, record),) = pair.records()[seen.call.call_id]
     assert (host, record["result"], record["trunk"]) == (standby, "answered", "acme")
-    assert abs(record["talk_seconds"] - seen.call.talk) <= 1.1 and record["attempts"][0]["ms"] == pytest.approx(1500, abs=500), record
+    assert abs(record["talk_seconds"] - seen.call.talk) <= 1.1 and record["attempts"][0]["ms"] == pytest.approx(3000, abs=900), record
+
+
+@pytest.mark.parametrize(("signed", "host"), [(False, "acme1"), (True, "acme1"), (True, "acme2")], ids=["usual", "signed", "signed-elsewhere"])
+def test_calls_that_come_again_go_on(pair, signed, host):
+    """The carrier said nothing yet, and the caller has heard nothing either: he sends his calls to the other one, which knows them from the first.
+
+    Who was asked takes that for the same INVITE again, as both make the same branch of it; or the other one asks somebody else.
+    """
+    active, standby = pair.roles()
+    slow = {"do": "late_answer", "after": 4} if host == "acme1" else {"do": "silent"}
+    pair.lab.tell({"acme1": {"invite": slow, "invite_auth": signed}, "acme2": {"invite_auth": signed}})
+    chain = "nft add table inet apart; nft add chain inet apart output '{ type filter hook output priority 0; }'"
+    pair.shell(active, f"{chain}; nft add rule inet apart output ip daddr {pair.lab.caller.address} drop")
+    since = time.time()
+
+    def leave():
+        wait_until(lambda: len(pair.lab.carriers["acme1"].invites(since)) == 2, 10, "the calls")
+        if host != "acme1":
+            pair.engines[standby].mark("held", f"{pair.lab.addresses['acme1']}_5060_udp", 20)
+        return pair.kill(active)
+
+    thread, _returned = later(0, leave)
+    seen = pair.load(NANP, 2, 10, 3)
+    thread.join()
+    try:
+        assert_answered(seen, 2)
+        first = 2 if signed else 1
+        records, wire = pair.records(), pair.lab.carriers[host].wire(since)
+        for call in seen:
+            asked = [(line["method"], line["cseq"]) for line in wire if line["call_id"] == call.call.call_id and line["dir"] == "rx" and not line["code"]]
+            assert asked[-3:] == [("INVITE", first), ("ACK", first), ("BYE", first + 1)]
+            ((writer, record),) = records[call.call.call_id]
+            assert (writer, record["result"], len(record["attempts"])) == (standby, "answered", 1)
+    finally:  # or the one that died has its calls in the other's memory for ten minutes
+        pair.each(lambda which: pair.shell(which, "systemctl stop kamailio"))
 
 
 # With a call each second from a moment on: Kamailio stands still as one comes, and reads it when the address has left. Prints which one.
 LATE = """
 import subprocess, sys, time
 first = float(sys.argv[1])
-number = int(time.time() - first + 1.5)
+number = int(time.time() - first + 2)
 def at(moment, *command):
     time.sleep(max(0, first + number + moment - time.time()))
     subprocess.run(["systemctl", *command], check=True)
-at(-0.2, "kill", "--signal", "STOP", "kamailio")
+at(-0.5, "kill", "--signal", "STOP", "kamailio")
 at(0.2, "stop", "keepalived")
 at(2.2, "kill", "--signal", "CONT", "kamailio")
 print(number)
