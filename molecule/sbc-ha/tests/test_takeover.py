@@ -152,8 +152,8 @@ def test_a_refusal_after_the_takeover_is_handed_on(pair, behaviour, signed, leav
     thread.join()
     assert pair.holders() == [standby]
     assert seen.code == behaviour["code"]
-    assert behaviour["after"] <= seen.messages[-2][0] - seen.started < behaviour["after"] + 2
-    wire = [line for line in pair.lab.carriers["acme1"].wire(seen.started) if line["call_id"] == seen.call_id]
+    assert -0.5 <= seen.messages[-2][0] - seen.started - behaviour["after"] < 2
+    wire = [line for line in pair.lab.carriers["acme1"].wire(seen.started - 1) if line["call_id"] == seen.call_id]
     assert [line["retrans"] for line in wire if line["code"] == behaviour["code"]] == [False]
     assert [(line["method"], line["cseq"]) for line in wire if not line["code"]][-1] == ("ACK", 2 if signed else 1)
     pair.mend()
@@ -180,9 +180,9 @@ def test_who_was_asked_before_the_takeover_is_heard(pair, rings, signed, leaves)
     assert pair.holders() == [standby]
     seen = outcome(messages)
     assert (seen.call.code, seen.bye) == (200, 200) and seen.call.ring_pdd is not None, seen
-    assert 5 <= seen.call.ring_pdd < 7 and 0 <= seen.call.answered_pdd - 5 - rings < 2, seen
+    assert 4.5 <= seen.call.ring_pdd < 7 and -0.5 <= seen.call.answered_pdd - 5 - rings < 2, seen
     assert {message.header("CSeq") for message in messages if message.dir == "rx" and message.method == "INVITE"} == {"1 INVITE"}
-    wire = [line for line in pair.lab.carriers["acme1"].wire(seen.call.started) if line["call_id"] == seen.call.call_id]
+    wire = [line for line in pair.lab.carriers["acme1"].wire(seen.call.started - 1) if line["call_id"] == seen.call.call_id]
     first = 2 if signed else 1
     assert [(line["method"], line["cseq"]) for line in wire if line["dir"] == "rx"][-3:] == [("INVITE", first), ("ACK", first), ("BYE", first + 1)]
     assert [host for host, _record in pair.records()[seen.call.call_id]] == [standby]
@@ -191,18 +191,19 @@ def test_who_was_asked_before_the_takeover_is_heard(pair, rings, signed, leaves)
 def test_an_answer_that_comes_before_the_other_ones_word_has_its_record(pair):
     """What the active one tells in its last moments the standby may hear after the carrier's 200."""
     active, standby = pair.roles()
-    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 0, "ring": 3}}})
+    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 0, "ring": 2}}})
     pair.lose(standby, "udp dport 5064")
     since = time.time()
 
     def leave():
         wait_until(lambda: pair.lab.carriers["acme1"].invites(since), 10, "the call")
         moved = move(pair, active)
-        time.sleep(4)
+        # the word comes again, but no later than 3.5 s after the first time
+        wait_until(lambda: pair.lab.carriers["acme1"].invites(since)[0]["acked"], 10, "the answer", 0.1)
         return moved, pair.do(standby, "nft flush ruleset")
 
     thread, returned = later(0, leave)
-    (messages,) = by_call(pair.lab.caller.sipp(NANP, 9, 20, 60, "1000"))
+    (messages,) = by_call(pair.lab.caller.sipp(NANP, 6, 20, 60, "1000"))
     thread.join()
     assert pair.holders() == [standby]
     seen = outcome(messages)
@@ -211,7 +212,7 @@ def test_an_answer_that_comes_before_the_other_ones_word_has_its_record(pair):
     assert seen.call.started < moved < seen.answered_at < told, (seen, moved, told)
     ((host, record),) = pair.records()[seen.call.call_id]
     assert (host, record["result"], record["trunk"]) == (standby, "answered", "acme")
-    assert abs(record["talk_seconds"] - seen.call.talk) <= 1.1 and record["attempts"][0]["ms"] == pytest.approx(3000, abs=900), record
+    assert abs(record["talk_seconds"] - seen.call.talk) <= 1.1 and record["attempts"][0]["ms"] == pytest.approx(2000, abs=900), record
 
 
 @pytest.mark.parametrize(("signed", "host"), [(False, "acme1"), (True, "acme1"), (True, "acme2")], ids=["usual", "signed", "signed-elsewhere"])
