@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from conftest import OUT_OF_SERVICE
-from harness import podman
+from harness import podman, wait_until
 
 REPO = Path(__file__).resolve().parents[3]
 NANP = "12125550100"
@@ -173,6 +173,7 @@ def test_behind_nat_each_side_speaks_to_the_address_that_it_reaches(lab, sbcs, p
     lab.reset()
     seen = lab.caller.call(NANP, hold=1)
     assert seen.code == 200
+    wait_until(lambda: all(call["bye"] for call in lab.carriers["acme1"].invites(began)), 10, "both BYEs")
     first, second = lab.carriers["acme1"].invites(began)
     assert first["acked"] and second["acked"] and (first["bye"], second["bye"]) == ("tx", "rx")
     assert {call["headers"]["via"].split(";")[0].split()[1] for call in (first, second)} == {behind_nat}
