@@ -50,7 +50,7 @@ def test_the_active_one_registers_and_both_probe(pair):
     # after a takeover the other one does, from the same address
     since = time.time()
     pair.kill(active)
-    wait_until(lambda: registers(pair, since), 15, "a registration through the standby")
+    wait_until(lambda: registers(pair, since), 30, "a registration through the standby")
     assert registers(pair, since) == {f"{pair.floating}:{SIP}"}
     assert pair.holders() == [standby]
 
