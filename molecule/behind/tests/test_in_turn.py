@@ -122,42 +122,51 @@ def test_where_a_call_does_not_ring_the_next_one_is_left_alone(lab, sbcs, play, 
     assert not is_out(sbcs["sbc1"]), "verified by the next run"
 
 
+def each_side_hangs_up(lab):
+    """Two calls, the first one ended by the callee, the second one by the caller: their first INVITEs, as the carrier saw them."""
+    began = time.time()
+    lab.tell({"acme1": {"invite": {"do": "answer", "talk": 2}}})
+    seen = lab.caller.call(NANP, callee_hangs_up=True)
+    assert (seen.code, seen.ended_by) == (200, "callee") and 1 < seen.talk < 4
+    lab.reset()
+    assert lab.caller.call(NANP, hold=1).code == 200
+    wait_until(lambda: all(call["bye"] for call in lab.carriers["acme1"].invites(began)), 10, "both BYEs")
+    first, second = lab.carriers["acme1"].invites(began)
+    assert first["acked"] and second["acked"] and (first["bye"], second["bye"]) == ("tx", "rx")
+    return first, second
+
+
 def test_carriers_see_no_address_of_the_pbx_where_that_is_asked_for(lab, sbcs, play, as_before):
     """Not in headers; and each side still ends its calls."""
     key = "only-for-the-lab"
     status, said = play("site", sbc_allow_restart=True, sbc_topology_key=key)
     assert status == 0 and key not in said, said
     began = time.time()
-    lab.tell({"acme1": {"invite": {"do": "answer", "talk": 2}}})
-    seen = lab.caller.call(NANP, callee_hangs_up=True)
-    assert (seen.code, seen.ended_by) == (200, "callee") and 1 < seen.talk < 4
-    lab.reset()
-    seen = lab.caller.call(NANP, hold=1)
-    assert seen.code == 200
+    each_side_hangs_up(lab)
     heard = [line for line in lab.carriers["acme1"].wire(began) if line["dir"] == "rx" and line["method"] != "OPTIONS"]
     assert [line["method"] for line in heard if line["first"].startswith("INVITE")] == ["INVITE", "INVITE"]
     assert any(line["first"].startswith("BYE") for line in heard)
     assert lab.addresses[lab.pbx] not in str([(line["first"], line["headers"]) for line in heard])
 
 
-OUTER = "198.18.28.213"  # nobody's: what carriers send there, NAT brings to the SBC
+EXTERNAL = "198.18.28.213"  # nobody's: what carriers send there, NAT brings to the SBC
 
 
 @pytest.fixture
 def behind_nat(lab, sbcs):
-    """sbc1 is what carriers see as OUTER, which the PBX cannot reach."""
-    inner, carriers = lab.addresses["sbc1"], ("acme1", "acme2", "beta1")
+    """sbc1 is what carriers see as EXTERNAL, which the PBX cannot reach."""
+    internal, carriers = lab.addresses["sbc1"], ("acme1", "acme2", "beta1")
     process = subprocess.run(["podman", "inspect", "-f", "{{.State.Pid}}", sbcs["sbc1"].container], check=True, capture_output=True, text=True).stdout.strip()
 
     def table(*rule):
         subprocess.run(["nsenter", "--net", "--target", process, "iptables", "-w", "-t", "nat", *rule], check=True, capture_output=True)
 
-    table("-A", "PREROUTING", "-d", OUTER, "-j", "DNAT", "--to-destination", inner)
+    table("-A", "PREROUTING", "-d", EXTERNAL, "-j", "DNAT", "--to-destination", internal)
     for carrier in carriers:
-        table("-A", "POSTROUTING", "-s", inner, "-d", lab.addresses[carrier], "-j", "SNAT", "--to-source", OUTER)
-        podman(lab.container(carrier), ["ip", "route", "replace", OUTER, "via", inner])
+        table("-A", "POSTROUTING", "-s", internal, "-d", lab.addresses[carrier], "-j", "SNAT", "--to-source", EXTERNAL)
+        podman(lab.container(carrier), ["ip", "route", "replace", EXTERNAL, "via", internal])
     podman(sbcs["sbc2"].container, ["touch", OUT_OF_SERVICE])
-    yield OUTER
+    yield EXTERNAL
     table("-F")
     # what carriers have heard from there goes on for a while: NAT remembers it, and so do their routes
 
@@ -166,17 +175,8 @@ def test_behind_nat_each_side_speaks_to_the_address_that_it_reaches(lab, sbcs, p
     """Whoever hangs up is heard by the other side, and the ACK arrives; carriers name one address, the PBX the other."""
     status, said = play("site", "sbc1", sbc_allow_restart=True, sbc_external_address=behind_nat)
     assert status == 0, said
-    began = time.time()
-    lab.tell({"acme1": {"invite": {"do": "answer", "talk": 2}}})
-    seen = lab.caller.call(NANP, callee_hangs_up=True)
-    assert (seen.code, seen.ended_by) == (200, "callee") and 1 < seen.talk < 4
-    lab.reset()
-    seen = lab.caller.call(NANP, hold=1)
-    assert seen.code == 200
-    wait_until(lambda: all(call["bye"] for call in lab.carriers["acme1"].invites(began)), 10, "both BYEs")
-    first, second = lab.carriers["acme1"].invites(began)
-    assert first["acked"] and second["acked"] and (first["bye"], second["bye"]) == ("tx", "rx")
-    assert {call["headers"]["via"].split(";")[0].split()[1] for call in (first, second)} == {behind_nat}
+    seen = each_side_hangs_up(lab)
+    assert {call["headers"]["via"].split(";")[0].split()[1] for call in seen} == {behind_nat}
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,10 @@ class Pair:
         self.lab.kill(host)
         return began
 
-    def lose(self, host: str, rule: str) -> None:
-        """What comes in and fits the nftables rule, until its ruleset is flushed."""
-        chain = "nft add table inet apart; nft add chain inet apart input '{ type filter hook input priority 0; }'"
-        self.shell(host, f"{chain}; nft add rule inet apart input {rule} drop")
+    def lose(self, host: str, rule: str, hook: str = "input") -> None:
+        """What comes in, or goes out, and fits the nftables rule, until its ruleset is flushed."""
+        chain = f"nft add table inet apart; nft add chain inet apart {hook} '{{ type filter hook {hook} priority 0; }}'"
+        self.shell(host, f"{chain}; nft add rule inet apart {hook} {rule} drop")
 
     def mend(self) -> None:
         """Both run, whatever befell them."""

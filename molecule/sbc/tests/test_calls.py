@@ -273,9 +273,9 @@ def test_a_certificate_that_is_renewed_under_its_name_is_seen(pbxs):
 
 def test_behind_nat_a_pbx_that_is_called_hangs_up_by_the_address_that_it_reaches(pbxs):
     """It sends its BYE where the first Record-Route leads: nobody has the other address here."""
-    outer, inside = LAB.addresses["sbc"].rsplit(".", 1)[0] + ".213", [LAB.caller.address, LAB.caller_at(PBX_HOST).address]
+    external, inside = LAB.addresses["sbc"].rsplit(".", 1)[0] + ".213", [LAB.caller.address, LAB.caller_at(PBX_HOST).address]
     settings = {"sbc_allow_restart": True, "sbc_inside": inside, "sbc_pbxs": [f"{inside[1]}:{port}" for port in PBX_PORTS]}
-    site(sbc_external_address=outer, **settings)
+    site(sbc_external_address=external, **settings)
     try:
         for pbx in pbxs.values():
             pbx.tell(invite={"do": "answer", "talk": 1})
@@ -283,6 +283,6 @@ def test_behind_nat_a_pbx_that_is_called_hangs_up_by_the_address_that_it_reaches
         seen = LAB.caller_at("acme1").call("2001", callee_hangs_up=True, timeout=20)
         assert (seen.code, seen.ended_by) == (200, "callee")
         (got,) = [call for pbx in pbxs.values() for call in pbx.invites(began)]
-        assert got["acked"] and outer not in got["headers"]["via"]
+        assert got["acked"] and external not in got["headers"]["via"]
     finally:
         site(**settings)

@@ -100,6 +100,9 @@ local function is_here()
     return addresses:find("|%-%- " .. shared.floating:gsub("%.", "%%.") .. "\n%s+/32 host LOCAL") ~= nil
 end
 
+-- Whether the address left before this message was read: the other SBC has it too, or will, for who heard nothing sends it again.
+local function is_late() return shared and KSR.pv.get("$Ri") == shared.floating and not is_here() end
+
 -- Whether the answer to what we asked went to the other SBC, which has the address since then, or will go there: the record is the other's too.
 local function is_elsewhere(call)
     if not shared or recall("trial_call") then return false end
@@ -451,7 +454,7 @@ end
 
 -- Behind NAT, carriers know us by one address, which Kamailio gives everybody, and the PBXs by another.
 local function to_inside()
-    if plan.inner then KSR.set_advertised_address(plan.inner) end
+    if plan.internal then KSR.set_advertised_address(plan.internal) end
 end
 
 -- A branch of the transaction, as its number stands at the end of a Via's branch, and the transaction's own number in front.
@@ -654,7 +657,7 @@ local function release(signed)
     for index = 0, 63 do
         local route = get("$(hdr(Record-Route)[" .. index .. "])")
         local host = (route or ""):match("^<sip:([^:;>]+)")
-        if not route or host == plan.address or host == plan.inner then break end
+        if not route or host == plan.address or host == plan.internal then break end
         table.insert(routes, 1, "Route: " .. route .. "\r\n")
     end
     local via = "SIP/2.0/" .. KSR.pv.get("$pr"):upper() .. " " .. plan.address .. ":" .. plan.port .. ";branch=z9hG4bKsiptrunk"
@@ -716,8 +719,7 @@ function ksr_reply_route()
         KSR.x.drop()
         return 1
     end
-    -- read late: whoever has the address hears it again
-    if shared and KSR.pv.get("$Ri") == shared.floating and not is_here() then
+    if is_late() then
         KSR.x.drop()
         return 1
     end
@@ -803,10 +805,10 @@ end
 -- A new call. The dialog comes first: otherwise it does not hear of the transaction, and the other SBC not of the dialog.
 local function begin(trunk)
     KSR.hdr.remove("Route") -- it has led here, and would lead a carrier's proxy here again
-    if plan.inner and trunk then -- from outside: the first one is for who is asked
+    if plan.internal and trunk then -- from outside: the first one is for who is asked
         local transport = KSR.pv.get("$proto")
-        local outer = plan.address .. ":" .. KSR.pv.get("$Rp") .. (transport == "udp" and "" or ";transport=" .. transport)
-        KSR.rr.record_route_preset(plan.inner .. ":" .. plan.port .. ";r2=on", outer .. ";r2=on")
+        local external = plan.address .. ":" .. KSR.pv.get("$Rp") .. (transport == "udp" and "" or ";transport=" .. transport)
+        KSR.rr.record_route_preset(plan.internal .. ":" .. plan.port .. ";r2=on", external .. ";r2=on")
     else
         KSR.rr.record_route()
     end
@@ -915,8 +917,7 @@ function ksr_request_route()
         return 1
     end
     if KSR.pv.get("$rm") == "KDMQ" then return 1 end -- it is heard at the port above alone
-    -- the address left before this was read: having heard nothing, the caller sends it to the other SBC too, which may have answered it by now
-    if shared and KSR.pv.get("$Ri") == shared.floating and not is_here() then return 1 end
+    if is_late() then return 1 end
     local of_ours = source == plan.own or inside(source)
     local trunk = not of_ours and trunk_of(source)
     local stranger = not of_ours and not trunk

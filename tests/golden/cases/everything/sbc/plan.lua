@@ -10,7 +10,7 @@ return {
   drained = "/var/lib/siptrunk/drained",
   out_of_service = "/var/lib/siptrunk/out-of-service",
   none_left = "500 Server Internal Error",
-  inner = "198.18.10.13",
+  internal = "198.18.10.13",
   numbers = {
     {pattern = "\094004930110\036", route = "german"},
     {pattern = "\094112\036", route = "emergency"},
