@@ -352,7 +352,7 @@ class Caller:
             f"{self.pbx}:{self.pbx_port}", "-sf", "uac.xml", "-inf", "numbers.csv", "-key", "from", from_user, "-t", f"{self.transport[0]}1",
             "-i", self.address, "-p", str(self.port), "-mi", self.address, "-cid_str", f"{secrets.token_hex(6)}-%u@%s",
             "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}", "-d", str(int(talk * 1000)), "-recv_timeout", str(int(gives_up * 1000)),
-            "-aa", "-nostdin", "-timeout", f"{math.ceil(limit)}s", "-trace_msg", "-message_file", "messages.log",
+            "-aa", "-rtcheck", "loose", "-nostdin", "-timeout", f"{math.ceil(limit)}s", "-trace_msg", "-message_file", "messages.log",
             *(["-rtp_echo", "-mp", "30000"] if echo else []),
         ]  # fmt: skip
         numbers = shlex.join([number] if isinstance(number, str) else number)

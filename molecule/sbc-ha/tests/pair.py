@@ -152,21 +152,28 @@ class Pair:
         )
         self.each(lambda host: self.shell(host, heal, check=False))
 
+    def ills(self) -> dict[str, object]:
+        """What is wrong with them, by host: one has the address, both know each other and reach all carriers, and no call is left."""
+
+        def of(host: str) -> object:
+            engine = self.engines[host]
+            try:
+                nodes = [node["status"] for node in engine.ask("dmq.list_nodes") or []]
+                relays = engine.ask("rtpengine.show", "all") or [{}]
+                silent = [target for target, well in engine.reachable().items() if not well]
+                calls = engine.active_calls()
+            except RuntimeError as error:  # nobody at the control socket yet
+                return str(error)[-200:]
+            relays = [relay.get("active") for relay in (relays if isinstance(relays, list) else [relays])]
+            ill = {"nodes": nodes.count("active") != len(HOSTS) and nodes, "relays": not all(relays) and relays, "silent": silent, "calls": calls}
+            return {what: found for what, found in ill.items() if found}
+
+        holders = self.holders()
+        found = {"holders": len(holders) != 1 and holders, **self.each(of)}
+        return {what: ill for what, ill in found.items() if ill not in (False, {})}
+
     def well(self) -> bool:
-        """One has the address, both know each other and reach all carriers, and no call is left."""
-
-        def ready(host: str) -> bool:
-            nodes = self.engines[host].ask("dmq.list_nodes") or []
-            alive = [node for node in nodes if node["status"] == "active"]
-            relays = self.engines[host].ask("rtpengine.show", "all") or [{}]
-            relayed = all(relay.get("active") for relay in (relays if isinstance(relays, list) else [relays]))
-            known = len(alive) == len(HOSTS) and all(self.engines[host].reachable().values())
-            return relayed and known and self.engines[host].active_calls() == 0
-
-        try:
-            return len(self.holders()) == 1 and all(self.each(ready).values())
-        except RuntimeError:  # nobody at the control socket yet
-            return False
+        return not self.ills()
 
     # --- what was seen ---
 

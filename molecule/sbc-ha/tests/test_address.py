@@ -113,7 +113,7 @@ def test_it_returns_by_choice_alone(pair):
 
 def test_no_caller_waits_for_one_that_cannot_speak(pair):
     """Who has just lost the address has said 100 to nobody whom it asked nothing for: such a caller would never call the other one."""
-    calls, rate, moves = 3000, 100, 4
+    calls, rate, moves = 1500, 50, 4
     with ThreadPoolExecutor() as pool:
         load = pool.submit(pair.load, NANP, calls, rate, 1)
         for _move in range(moves):
