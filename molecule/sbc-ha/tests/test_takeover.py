@@ -181,11 +181,29 @@ def test_who_was_asked_before_the_takeover_is_heard(pair, rings, signed, leaves)
     seen = outcome(messages)
     assert (seen.call.code, seen.bye) == (200, 200) and seen.call.ring_pdd is not None, seen
     assert 4.5 <= seen.call.ring_pdd < 7 and -0.5 <= seen.call.answered_pdd - 5 - rings < 2, seen
-    assert {message.header("CSeq") for message in messages if message.dir == "rx" and message.method == "INVITE"} == {"1 INVITE"}
+    answers = [message for message in messages if message.dir == "rx" and message.method == "INVITE"]
+    assert {message.header("CSeq") for message in answers} == {"1 INVITE"}
+    # and both ends as the caller wrote them, whatever the carrier was told
+    ends = {(message.header("From"), message.header("To").partition(";tag")[0]) for message in answers}
+    assert ends == {(messages[0].header("From"), messages[0].header("To"))}
     wire = [line for line in pair.lab.carriers["acme1"].wire(seen.call.started - 1) if line["call_id"] == seen.call.call_id]
     first = 2 if signed else 1
     assert [(line["method"], line["cseq"]) for line in wire if line["dir"] == "rx"][-3:] == [("INVITE", first), ("ACK", first), ("BYE", first + 1)]
     assert [host for host, _record in pair.records()[seen.call.call_id]] == [standby]
+
+
+def test_a_call_whose_ack_was_lost_ends_by_its_bye(pair):
+    """As the address moves an ACK may be lost, and the caller may hang up before the carrier's 200 comes again. The call holds no place after that."""
+    active, standby = pair.roles()
+    pair.lab.tell({"acme1": {"invite": {"do": "trying_then_answer", "after": 0, "ring": 5}}})
+    pair.lose(standby, f"ip saddr {pair.lab.caller.address} @th,64,24 0x41434b")  # ACK
+    thread, _returned = later(1, pair.kill, active)
+    (seen,) = pair.load(NANP, 1, 1, 3)
+    thread.join()
+    assert pair.holders() == [standby]
+    assert_answered([seen], 1)
+    assert [host for host, _record in pair.records()[seen.call.call_id]] == [standby]
+    wait_until(lambda: pair.engines[standby].active_calls() == 0, 5, "no call left")
 
 
 def test_an_answer_that_comes_before_the_other_ones_word_has_its_record(pair):
@@ -320,3 +338,23 @@ def test_one_that_is_started_again_learns_of_the_calls(pair):
     assert_answered(seen, 10)
     records = pair.records()
     assert [len(records[call.call.call_id]) for call in seen] == [1] * 10
+
+
+def test_one_that_is_started_again_learns_of_all_calls(pair):
+    """They are more than a datagram holds; after that it is the only one."""
+    active, standby = pair.roles()
+    calls = 200
+
+    def fail():
+        pair.crash(standby)
+        wait_until(lambda: pair.ills().get(standby) == {"calls": 2 * calls}, 15, "both legs of all calls, and nothing wrong")
+        return pair.kill(active)
+
+    thread, returned = later(6, fail)
+    seen = pair.load(NANP, calls, 50, 25)
+    thread.join()
+    assert pair.holders() == [standby]
+    assert_answered(seen, calls)
+    assert max(call.answered_at for call in seen) < returned[0]
+    records = pair.records()
+    assert [[host for host, _record in records.get(call.call.call_id, [])] for call in seen] == [[standby]] * calls

@@ -26,6 +26,7 @@ end
 local function now() return math.floor(tonumber(KSR.pv.get("$TV(Sn)")) * 1000) end -- ms; of now, not of the message
 local function stamp(ms) return os.date("!%Y-%m-%dT%H:%M:%S", math.floor(ms / 1000)) .. string.format(".%03dZ", ms % 1000) end
 local function plain(value, allowed) return (tostring(value or ""):gsub("[^" .. allowed .. "]", "")) end
+local function unescaped(value) return value and (value:gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)) end
 local function log(line) KSR.xlog.xerr(line:gsub("%$", "$$") .. "\n") end
 
 -- --- JSON ---
@@ -55,13 +56,13 @@ local function literal(value)
         for key, item in pairs(value) do parts[#parts + 1] = "[" .. literal(key) .. "]=" .. literal(item) end
         return "{" .. table.concat(parts, ",") .. "}"
     end
-    if type(value) == "string" then return '"' .. value:gsub('[%c"\\\128-\255]', function(c) return string.format("\\%03d", c:byte()) end) .. '"' end
+    if type(value) == "string" then return "'" .. value:gsub("[%c'\\\128-\255]", function(c) return string.format("\\%03d", c:byte()) end) .. "'" end
     return tostring(value)
 end
 
 -- A value as `literal` wrote it; it may come from the other SBC, so nothing in it is called.
 local function read(stored)
-    if not stored or stored:gsub('"[^"]*"', ""):find("(", 1, true) then return nil end
+    if not stored or stored:gsub("'[^']*'", ""):find("(", 1, true) then return nil end
     local known = load("return " .. stored, "state", "t", {})
     return known and known()
 end
@@ -78,9 +79,10 @@ local function us() return shared.own .. " since " .. KSR.pv.get("$Tb") end
 local function share(call)
     if not shared then return end
     call.by = us()
-    KSR.htable.sht_sets("calls", call.call, literal(call))
+    -- nothing that JSON would escape: Kamailio does not count that when it fills a datagram for an SBC which has just started
+    KSR.htable.sht_sets("calls", call.call, (literal(call):gsub('[%%"\\]', function(c) return string.format("%%%02X", c:byte()) end)))
 end
-local function known(call_id) return call_id and read(KSR.htable.sht_get("calls", call_id)) end
+local function known(call_id) return call_id and read(unescaped(KSR.htable.sht_get("calls", call_id))) end
 local function forget(call)
     if shared then KSR.htable.sht_rm("calls", call.call) end
 end
@@ -437,7 +439,8 @@ end
 local function set_out(route, number)
     local call = {
         route = route, number = number, from = get("$fU") or "", call = get("$ci"), began = now(), list = {}, after_all = {}, asked = {}, left = {},
-        places = {}, behind = {}, trunks_asked = 0, attempts = {}, passed = {}, last_trunk = "", last_target = "",
+        calls_from = get("$fu"), calls_to = get("$tu"), places = {}, behind = {}, trunks_asked = 0, attempts = {}, passed = {},
+        last_trunk = "", last_target = "",
     }
     local found = plan.routes[route]
     for _, member in ipairs(in_order(found.trunks)) do
@@ -726,6 +729,10 @@ function ksr_reply_route()
     local of_invite = KSR.pv.get("$rm") == "INVITE"
     -- the other SBC asked, and has failed since, or has lost the address; the answer finds its way by Via
     local call = not ours and of_invite and shared and known(get("$ci"))
+    if call and call.calls_from and call.calls_to then -- as the caller wrote them
+        KSR.pv.sets("$fu", call.calls_from)
+        KSR.pv.sets("$tu", call.calls_to)
+    end
     if call and (call.answered_at or call.by == us()) then call = nil end
     if code < 200 or code >= 300 then
         -- Kamailio would hand the caller an answer that belongs to nothing any more, such as one that comes again.
@@ -745,6 +752,7 @@ function ksr_reply_route()
         return 1
     end
     if call then
+        KSR.dialog.dlg_set_state("unconfirmed") -- and not early: for then a BYE would end it after an ACK alone, which may be lost as the address moves
         answered(call)
     elseif shared and not ours and not known(get("$ci")) then -- the other SBC's word of it may come yet
         KSR.htable.sht_sets("heard", get("$ci"), string.format("%d", now()))
@@ -755,7 +763,7 @@ end
 -- --- who may do what ---
 
 -- The digits of a user part; a URI may write any of them as %XX.
-local function dialled(user) return ((user or ""):gsub("%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)) end
+local function dialled(user) return unescaped(user or "") end
 
 -- Of a call that we do not know, as we were restarted: what ends it, and its tones. Nothing else gets anywhere by a Route of its own.
 local OF_ANY_CALL = {ACK = true, BYE = true, INFO = true}
