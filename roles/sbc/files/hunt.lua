@@ -752,7 +752,9 @@ function ksr_reply_route()
         return 1
     end
     if call then
-        KSR.dialog.dlg_set_state("unconfirmed") -- and not early: for then a BYE would end it after an ACK alone, which may be lost as the address moves
+        -- what dialog takes to be ringing it ends by a BYE after an ACK alone, which may be lost as the address moves
+        local rings = KSR.dialog.dlg_get(get("$ci"), get("$ft"), get("$tt")) > 0 and tonumber(get("$dlg(state)")) == 2
+        if rings then KSR.dialog.dlg_set_state("unconfirmed") end
         answered(call)
     elseif shared and not ours and not known(get("$ci")) then -- the other SBC's word of it may come yet
         KSR.htable.sht_sets("heard", get("$ci"), string.format("%d", now()))
