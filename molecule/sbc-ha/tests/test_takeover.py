@@ -345,9 +345,14 @@ def test_one_that_is_started_again_learns_of_all_calls(pair):
     active, standby = pair.roles()
     calls = 200
 
+    def knows_all():
+        if pair.ills().get(standby) != {"calls": 2 * calls}:  # both legs, and nothing wrong
+            return False
+        return [table["all"] for table in pair.engines[standby].ask("htable.stats") if table["name"] == "calls"] == [calls]
+
     def fail():
         pair.crash(standby)
-        wait_until(lambda: pair.ills().get(standby) == {"calls": 2 * calls}, 15, "both legs of all calls, and nothing wrong")
+        wait_until(knows_all, 15, "all calls, and what is to be in their records")
         return pair.kill(active)
 
     thread, returned = later(6, fail)
