@@ -10,6 +10,11 @@ DIR/NAME.pem, NAME.key  a pair each, in PEM, for TLS servers and clients:
     expired   the same, ended yesterday
     wrong     valid, for other.example
     stranger  for the names given, signed by a CA that nobody knows
+    domain    for the first name alone, the domain
+    parent    for the domain above it alone: acme.example, where that is sip.acme.example
+    hosts     for the others alone, the hosts to which DNS leads
+    wildcard  for every host beside the first: *.acme.example, where that is sip.acme.example
+    above     for a wildcard one label shorter: *.example
 
 Prints what it made. Nothing is made while all are there, `good` is for these very names, signed by this
 CA and valid for another week. The CA stays as long as it will outlive them: who trusts it goes on to.
@@ -20,6 +25,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -30,7 +36,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-PAIRS = ("stranger", "expired", "wrong", "good")  # good comes last: it tells whether all were made
+PAIRS = ("stranger", "expired", "wrong", "domain", "parent", "hosts", "wildcard", "above", "good")  # good comes last: it tells whether all were made
 DAY = timedelta(days=1)
 LIFE, LIFE_OF_CA, LEFT = 365 * DAY, 3650 * DAY, 7 * DAY
 
@@ -61,7 +67,7 @@ class Authority:
         draft = draft.add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         return cls(draft.sign(key, hashes.SHA256()), key)
 
-    def pair(self, names: list[str], ends: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    def pair(self, names: Sequence[str], ends: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = ec.generate_private_key(ec.SECP256R1())
         draft = draft_of(subject(names[0]), key, ends - LIFE - DAY, ends).issuer_name(self.certificate.subject)
         issuer = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -113,7 +119,7 @@ def known(folder: Path) -> Authority | None:
     return Authority(certificate, key) if usable else None
 
 
-def fits(folder: Path, authority: Authority, names: list[str]) -> bool:
+def fits(folder: Path, authority: Authority, names: Sequence[str]) -> bool:
     """Whether nothing needs to be made."""
     if not all((folder / f"{name}{end}").exists() for name in PAIRS for end in (".pem", ".key")):
         return False
@@ -126,7 +132,7 @@ def fits(folder: Path, authority: Authority, names: list[str]) -> bool:
     return set(has) == {alternative(name) for name in names} and good.not_valid_after_utc > datetime.now(UTC) + LEFT
 
 
-def make(folder: Path, names: list[str]) -> list[str]:
+def make(folder: Path, names: Sequence[str]) -> list[str]:
     """Make what is missing in the folder; the names of what was made."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:  # labs of one checkout may be brought up at once
@@ -142,6 +148,11 @@ def make(folder: Path, names: list[str]) -> list[str]:
                 "stranger": Authority.new("a CA that nobody knows").pair(names, now + LIFE),
                 "expired": authority.pair(names, now - DAY),
                 "wrong": authority.pair(["other.example"], now + LIFE),
+                "domain": authority.pair(names[:1], now + LIFE),
+                "parent": authority.pair([names[0].partition(".")[2]], now + LIFE),
+                "hosts": authority.pair(names[1:] or names, now + LIFE),
+                "wildcard": authority.pair([f"*.{names[0].partition('.')[2]}"], now + LIFE),
+                "above": authority.pair([f"*.{names[0].split('.', 2)[-1]}"], now + LIFE),
                 "good": authority.pair(names, now + LIFE),
             }
             for name in PAIRS:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness import enter
+from harness import enter, open_file, read_file
 
 
 # Logs in on loopback, and prints what is told of attempts and answers, each a line [moment, fields]. Arguments: port, seconds, file with the password.
@@ -38,6 +38,27 @@ while time.time() < ends:
 """
 
 
+_records: dict[str, tuple[tuple[int, int], int, list[dict]]] = {}  # by container: the file (device, inode), how much of it was read, its records
+
+
+def records(container: str, path: str) -> list[dict]:
+    """The records of a file to which an engine appends one a line; what was read before is not read again."""
+    try:
+        stream = open_file(container, path)
+    except FileNotFoundError:
+        return []
+    with stream:
+        at = os.fstat(stream.fileno())
+        file, read, known = _records.get(container, (None, 0, []))
+        if file != (at.st_dev, at.st_ino) or read > at.st_size:
+            read, known = 0, []
+        stream.seek(read)
+        whole, newline, _begun = stream.read().rpartition(b"\n")
+    known = [*known, *map(json.loads, whole.splitlines())]
+    _records[container] = ((at.st_dev, at.st_ino), read + len(whole) + len(newline), known)
+    return known
+
+
 @dataclass
 class Asterisk:
     """An Asterisk that the role configured."""
@@ -56,11 +77,11 @@ class Asterisk:
 
     def plan(self) -> dict:
         """The plan that was deployed."""
-        return json.loads(enter(self.container, ["cat", f"{self.config}/plan.json"]))
+        return json.loads(read_file(self.container, f"{self.config}/plan.json"))
 
     def records(self) -> list[dict]:
         """One record for each call so far."""
-        return [json.loads(line) for line in enter(self.container, ["cat", self.records_file], check=False).splitlines()]
+        return records(self.container, self.records_file)
 
     def forget(self) -> None:
         """Forget all marks of targets and trunks, and that the operator's hook failed."""
@@ -72,6 +93,10 @@ class Asterisk:
         """What the monitor's user hears of attempts and answers in that time: (moment, fields), `name` among them."""
         hello = "Action: Login\r\nUsername: siptrunk-monitor\r\nSecret: %s\r\n\r\n"
         return self.overhear(5038, seconds, "/etc/asterisk/siptrunk-monitor.secret", hello)
+
+    def listened_to(self) -> bool:
+        """Whether somebody listens now."""
+        return enter(self.container, ["ss", "-Htn", "state", "established", "sport", "=", ":5038"]) != ""
 
     def overhear(self, port: int, seconds: float, secret: str, hello: str) -> list[tuple[float, dict[str, str]]]:
         """Run LISTEN there."""
@@ -109,6 +134,10 @@ class Asterisk:
         """Channels that are up now."""
         return int(self.command("core show channels count").split()[0])
 
+    def hang_up(self) -> None:
+        """End all calls."""
+        self.command("channel request hangup all")
+
 
 @dataclass
 class FreeSwitch:
@@ -118,9 +147,13 @@ class FreeSwitch:
     name: ClassVar[str] = "FreeSWITCH"
     host: ClassVar[str] = "fs"
     trunk_port: ClassVar[int] = 5090
+    # as FreeSWITCH itself said when lab/setup made its image
     prefix: ClassVar[str] = os.environ.get("FREESWITCH_PREFIX", "/usr/local/freeswitch")
-    config: ClassVar[str] = f"{prefix}/etc/freeswitch/siptrunk"
-    records_file: ClassVar[str] = f"{prefix}/var/log/freeswitch/siptrunk-cdr.jsonl"
+    etc: ClassVar[str] = os.environ.get("FREESWITCH_CONF", f"{prefix}/etc/freeswitch")
+    log: ClassVar[str] = os.environ.get("FREESWITCH_LOG", f"{prefix}/var/log/freeswitch")
+    modules: ClassVar[str] = os.environ.get("FREESWITCH_MOD", f"{prefix}/lib/freeswitch/mod")
+    config: ClassVar[str] = f"{etc}/siptrunk"
+    records_file: ClassVar[str] = f"{log}/siptrunk-cdr.jsonl"
     process: ClassVar[str] = "freeswitch"
 
     plan = Asterisk.plan
@@ -131,6 +164,10 @@ class FreeSwitch:
         """As for Asterisk."""
         hello = "auth %s\n\nevent plain CUSTOM siptrunk::attempt siptrunk::answered\n\n"
         return self.overhear(8021, seconds, f"{self.config}/esl.secret", hello)
+
+    def listened_to(self) -> bool:
+        """As for Asterisk."""
+        return enter(self.container, ["ss", "-Htn", "state", "established", "sport", "=", ":8021"]) != ""
 
     def script(self, text: str, *arguments: str) -> str:
         """What a shell script says in which `fs COMMAND` asks FreeSWITCH."""
@@ -176,6 +213,10 @@ class FreeSwitch:
         """As for Asterisk."""
         return int(self.command("show channels count").split()[0])
 
+    def hang_up(self) -> None:
+        """As for Asterisk."""
+        self.command("hupall NORMAL_CLEARING")
+
 
 @dataclass
 class Kamailio:
@@ -195,6 +236,10 @@ class Kamailio:
     def listen(self, seconds: float) -> list[tuple[float, dict[str, str]]]:
         """As for Asterisk; the monitor, if there is one, hears nothing meanwhile."""
         return [tuple(line) for line in map(json.loads, self.script(_LISTEN, str(seconds)).splitlines())]
+
+    def listened_to(self) -> bool:
+        """As for Asterisk."""
+        return enter(self.container, ["ss", "-Hlnu", "sport", "!=", f":{self.trunk_port}", "and", "src", "127.0.0.1"]) != ""
 
     def script(self, text: str, *arguments: str) -> str:
         """What a Python script says in which ask(METHOD, PARAMETER...) asks Kamailio."""

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Calls, carriers and faults of a lab, from Python: for the contract tests, the demonstration and the bench.
 
-Run this under lab/run. `podman exec` costs a third of a second, mostly of the processor's; so whoever looks on
-(callers, carriers, what an engine says) enters a container by its namespaces, which takes a hundredth. What a caller saw is read
-from SIPp's own message log, what a carrier saw from lab/carrier.py's.
+Run this under lab/run. A command in a container enters its namespaces (`enter`), which takes a hundredth of a second where `podman exec`
+takes a third, mostly of the processor's. Files are read from outside (`read_file`). What a caller saw is read from SIPp's own message
+log, what a carrier saw from lab/carrier.py's.
 
 Moments are seconds of the epoch: containers share the host's clock.
 """
@@ -19,35 +19,37 @@ import re
 import secrets
 import shlex
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-STATE_DIR = "/var/lib/carrier"
 CARRIERS = ("acme1", "acme2", "beta1")
 SCENARIO = Path(__file__).parent / "sipp" / "uac.xml"
 UNTIL_HUNG_UP_ON = 3600.0
+NEW_NAME_SERVER = """
+old=$(pgrep --parent 1 nsd)
+kill $old
+while [ -e /proc/$old ]; do sleep 0.02; done
+until [ "$(ss -Hlun sport = :53)" ]; do sleep 0.02; done
+"""
+AT_MOST = 480.0  # seconds for calls that a test ends; a command in a container may take ten minutes
+# The phone hangs up when it receives this (lab/sipp/uac.xml): no SIP method, so nobody else sends it.
+HANG_UP = (
+    "HANGUP sip:phone SIP/2.0\r\nVia: SIP/2.0/UDP {0};branch=z9hG4bK{1}\r\nFrom: <sip:test@{0}>;tag=1\r\nTo: <sip:phone@{0}>;tag=1\r\n"
+    "Call-ID: {1}\r\nCSeq: 1 HANGUP\r\nContent-Length: 0\r\n\r\n"
+)
+SEND = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(sys.stdin.buffer.read(), (sys.argv[1], int(sys.argv[2])))"
 
 Run = Callable[..., str]  # (container, argv, input=None, check=True) -> standard output
-
-
-def podman(container: str, argv: Iterable[str], input: str | None = None, check: bool = True) -> str:
-    """Run a command in a container; its standard output."""
-    return _ran(container, ["podman", "exec", "-i", container, *argv], argv, input, check)
-
-
-def _ran(container: str, command: list[str], argv: Iterable[str], input: str | None, check: bool) -> str:
-    done = subprocess.run(command, input=input or "", capture_output=True, text=True, check=False, timeout=600, errors="replace")
-    if check and done.returncode != 0:
-        raise RuntimeError(f"{container}: {' '.join(argv)}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
 
 
 class _Root:
@@ -73,23 +75,56 @@ _entering = threading.Lock()
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=xterm", "container=podman")
 
 
-def _root(container: str) -> _Root:
+def root_of(container: str) -> str:
+    """The process id of the container's first process; ProcessLookupError when it does not run."""
     with _entering:
         known = _roots.pop(container, None)
         _roots[container] = known if known and known.runs() else _Root(container)
-        return _roots[container]
+        return _roots[container].pid
+
+
+def entering(container: str) -> list[str]:
+    """What a command starts with that runs in a container: root in its namespaces, with a clean environment. ProcessLookupError when it does not run.
+
+    The command is no part of the container's own: it has all capabilities, and does not stop with the container (`Lab.freeze`).
+    """
+    return ["nsenter", f"--target={root_of(container)}", *("--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"), *_ENVIRONMENT]
 
 
 def enter(container: str, argv: Iterable[str], input: str | None = None, check: bool = True) -> str:
-    """As `podman`, at once. The command is no part of the container's own: it may do more there, and does not stop with it (`Lab.freeze`)."""
+    """Run a command in a container; its standard output. `check`: RuntimeError when it fails."""
     try:
-        target = f"--target={_root(container).pid}"
+        command = [*entering(container), *argv]
     except ProcessLookupError as error:
         if check:
             raise RuntimeError(str(error)) from error
         return ""
-    command = ["nsenter", target, "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", *_ENVIRONMENT, *argv]
-    return _ran(container, command, argv, input, check)
+    done = subprocess.run(command, input=input or "", capture_output=True, text=True, check=False, timeout=600, errors="replace")
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{container}: {' '.join(argv)}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def beside(container: str, argv: Iterable[str]) -> subprocess.Popen[bytes]:
+    """Start a program in a container, beside what runs there. Its own process id is in no namespace of the container's, so ending it is simple."""
+    nsenter, *options = entering(container)
+    return subprocess.Popen([nsenter, "--no-fork", *options, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def open_file(container: str, path: str) -> BinaryIO:
+    """A file of a container, without entering it; FileNotFoundError when there is none. `path` leads through no absolute link."""
+    return open(f"/proc/{root_of(container)}/root{path}", "rb")
+
+
+def read_file(container: str, path: str) -> bytes:
+    """What `open_file` reads."""
+    with open_file(container, path) as stream:
+        return stream.read()
+
+
+def state_folder(lab: str, host: str = "") -> Path:
+    """Where a host of the lab that runs one program (hosts.py) keeps its files, as the controller sees it."""
+    return Path(os.environ["SIPTRUNK_RUN"]) / "state" / lab / host
 
 
 # --- carriers ----------------------------------------------------------------------------
@@ -97,32 +132,52 @@ def enter(container: str, argv: Iterable[str], input: str | None = None, check: 
 
 @dataclass
 class Carrier:
-    """A host that runs lab/carrier.py."""
+    """A host that runs lab/carrier.py with this state folder."""
 
-    container: str
-    state_dir: str = STATE_DIR
-    run: Run = enter
+    state: Path
 
     def tell(self, **control: object) -> None:
-        """Say what to do from the next message on; what is not named is as usual (see lab/carrier.py)."""
-        folder = shlex.quote(self.state_dir)
-        text = json.dumps(control)
-        self.run(self.container, ["sh", "-c", f"cat > {folder}/.control && mv {folder}/.control {folder}/control.json"], text)
+        """Say what to do from now on; what is not named is as usual (see lab/carrier.py). Returns when the carrier has read it."""
+        new = self.state / "control.new"
+        new.write_text(json.dumps(control), encoding="utf-8")
+        new.replace(self.state / "control.json")
+        self.runs()
+
+    def runs(self) -> bool:
+        """Whether it runs; it has read its control file then. One that is frozen reads it when it goes on, one that is dead when it starts."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(3)
+            try:
+                link.connect(str(self.state / "control.sock"))
+                return link.recv(1) != b""
+            except OSError:
+                return False
 
     def reset(self) -> None:
         """As usual: it answers calls and probes, and accepts registrations."""
         self.tell()
 
+    def _lines(self, name: str) -> list[str]:
+        path = self.state / name
+        return path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines() if path.exists() else []  # the last line may be unfinished
+
     def wire(self, since: float | None = None) -> list[dict]:
         """What it received and sent since that moment, oldest first."""
-        # the first field of each line is its time; a log of thousands of calls is cut down where it is
-        script = f"awk -F '[:,]' '$2 + 0 >= {since or 0:.6f}' {shlex.quote(self.state_dir)}/wire.jsonl 2>/dev/null || true"
-        return [json.loads(line) for line in self.run(self.container, ["sh", "-c", script]).splitlines()]
+        found = []
+        for line in reversed(self._lines("wire.jsonl")):
+            moment = float(line[line.index(":") + 1 : line.index(",")])  # the first field of each line
+            if moment < (since or 0):
+                break
+            found.append(json.loads(line))
+        return found[::-1]
+
+    def sound(self, call_id: str) -> dict:
+        """What it heard of a call that it sent sound to and that has ended (lab/carrier.py, sound.jsonl); empty before that."""
+        return next((line for line in map(json.loads, reversed(self._lines("sound.jsonl"))) if line["call_id"] == call_id), {})
 
     def heard(self, call_id: str) -> list[float]:
         """When a packet of sound came in, of a call that it answered with `rtp` and that has ended."""
-        lines = self.run(self.container, ["cat", f"{self.state_dir}/sound.jsonl"], check=False).splitlines()
-        return next((line["heard"] for line in map(json.loads, reversed(lines)) if line["call_id"] == call_id), [])
+        return self.sound(call_id).get("heard", [])
 
     def invites(self, since: float | None = None) -> list[dict]:
         """The calls it received since then; see `invites`."""
@@ -326,14 +381,40 @@ class Caller:
         return result if cancel_after is not None else timed_out(result)
 
     def load(
-        self, number: str | list[str], calls: int, rate: float, hold: float = 1.0, timeout: float = 60, from_user: str = "1000"
+        self, number: str | list[str], calls: int, rate: float, hold: float = 1.0, timeout: float = 60, from_user: str = "1000", name: str = ""
     ) -> LoadResult:
         """Place `calls` calls, `rate` per second, of several numbers in turn; `hold` and `timeout` are those of each call."""
         limit = calls / rate + timeout + hold + 25
-        messages = self.sipp(number, hold, timeout, limit, from_user, calls, rate)
+        messages = self.sipp(number, hold, timeout, limit, from_user, calls, rate, name=name)
         results = [timed_out(call_result(call, re.sub(r"^INVITE sip:|@.*", "", call[0].first))) for call in by_call(messages)]
         pdd = sorted(r.pdd for r in results if r.code == 200 and r.pdd is not None)
         return LoadResult(Counter(r.code for r in results), pdd, results)
+
+    @contextmanager
+    def talking(self, number: str) -> Iterator[Future[CallResult]]:
+        """A call that lasts as long as the block does: the phone hangs up at its end. What becomes of the call is known after it."""
+        name = secrets.token_hex(6)
+        with ThreadPoolExecutor() as pool:
+            messages = pool.submit(self.sipp, number, AT_MOST, 60, AT_MOST, "1000", name=name)
+            result: Future[CallResult] = Future()
+            try:
+                yield result
+            finally:
+                self.run(self.container, ["python3", "-c", SEND, self.address, str(self.port)], HANG_UP.format(self.address, f"{name}-1@{self.address}"))
+                result.set_result(call_result(messages.result(), number))
+
+    @contextmanager
+    def calling(self, number: str, rate: float, hold: float = 1.0) -> Iterator[Future[LoadResult]]:
+        """As `load`, with new calls as long as the block lasts. What became of all is known after it."""
+        name = secrets.token_hex(6)
+        with ThreadPoolExecutor() as pool:
+            load = pool.submit(self.load, number, int(rate * AT_MOST), rate, hold, 60, "1000", name)
+            result: Future[LoadResult] = Future()
+            try:
+                yield result
+            finally:  # SIPp places no more calls then, and ends with the last one
+                self.run(self.container, ["pkill", "-USR1", "-f", f"^sipp .*{name}"], check=False)
+                result.set_result(load.result())
 
     def sipp(
         self,
@@ -346,11 +427,16 @@ class Caller:
         rate: float = 1,
         echo: bool = False,
         scenario: Path = SCENARIO,
+        name: str = "",
+        ends: float = 8,
     ) -> list[Message]:
-        """Run SIPp, for `limit` seconds at most; its message log. The scenario comes on standard input, so that one exec does it all."""
+        """Run SIPp, for `limit` seconds at most; its message log. The scenario comes on standard input, so that one command does it all.
+
+        ends  seconds to wait for the answer to a BYE or CANCEL
+        """
         options = [
             f"{self.pbx}:{self.pbx_port}", "-sf", "uac.xml", "-inf", "numbers.csv", "-key", "from", from_user, "-t", f"{self.transport[0]}1",
-            "-i", self.address, "-p", str(self.port), "-mi", self.address, "-cid_str", f"{secrets.token_hex(6)}-%u@%s",
+            "-i", self.address, "-p", str(self.port), "-mi", self.address, "-cid_str", f"{name or secrets.token_hex(6)}-%u@%s",
             "-m", str(calls), "-l", str(calls), "-r", f"{rate:g}", "-d", str(int(talk * 1000)), "-recv_timeout", str(int(gives_up * 1000)),
             "-aa", "-rtcheck", "loose", "-nostdin", "-timeout", f"{math.ceil(limit)}s", "-trace_msg", "-message_file", "messages.log",
             *(["-rtp_echo", "-mp", "30000"] if echo else []),
@@ -362,7 +448,17 @@ class Caller:
             f"timeout -k 5 {math.ceil(limit) + 10} sipp {shlex.join(options)} > out 2>&1 < /dev/null; "
             '[ -s messages.log ] && cat messages.log || { cat out >&2; false; }; status=$?; rm -rf "$d"; exit $status'
         )
-        return parse_sipp_messages(self.run(self.container, ["sh", "-c", script], scenario.read_text(encoding="utf-8")))
+        text = scenario.read_text(encoding="utf-8").replace('timeout="8000"', f'timeout="{ends * 1000:.0f}"')
+        return parse_sipp_messages(self.run(self.container, ["sh", "-c", script], text))
+
+    def phone(self, number: str, **wanted: object) -> dict:
+        """Place one call with lab/phone.py, which can do more than SIPp; what it reports."""
+        told = {"pbx": f"{self.pbx}:{self.pbx_port}", "address": self.address, "number": number, **wanted}
+        return json.loads(self.run(self.container, ["python3", "/lab/program/phone.py"], json.dumps(told)))
+
+    def place_no_more(self) -> None:
+        """The run of `sipp` that began last ends with the calls that it has placed by now."""
+        self.run(self.container, ["pkill", "--newest", "--signal", "USR1", "--exact", "sipp"])
 
 
 # --- the lab -----------------------------------------------------------------------------
@@ -383,7 +479,7 @@ class Lab:
     def __post_init__(self) -> None:
         numbers = {"acme1": 21, "acme2": 22, "beta1": 31, "pbx": 11, "fs": 12, "sbc": 13, "sbc1": 13, "floating": 14, "sbc2": 15}
         self.addresses = {host: f"{self.net}.{number}" for host, number in numbers.items()}
-        self.carriers = {host: Carrier(self.container(host)) for host in CARRIERS}
+        self.carriers = {host: Carrier(state_folder(self.name, host)) for host in CARRIERS}
         self.caller = Caller(self.container("caller"), f"{self.net}.91", self.addresses[self.pbx])
 
     def host_of(self, target: str) -> str:
@@ -412,22 +508,37 @@ class Lab:
         """Power comes back, and with it the carriers."""
         subprocess.run(["podman", "start", *map(self.container, hosts)], check=True, capture_output=True)
         for host in hosts:
-            wait_until(lambda host=host: self.service("carrier", "is-active", host) == "active", 30, f"{host}'s carrier")
+            wait_until(self.carriers[host].runs, 30, f"{host}'s carrier")
 
     def service(self, name: str, do: str, *hosts: str) -> str:
         """start, is-active or kill a service; one that was killed stays down. What systemctl says on the last host."""
         script = "systemctl kill --signal KILL $0; exec systemctl stop $0" if do == "kill" else f"exec systemctl {do} $0"
         return [enter(self.container(host), ["sh", "-c", script, name], check=False) for host in hosts][-1].strip()
 
+    def kill_program(self, *hosts: str) -> None:
+        """The one program of a host without systemd (lab/service) dies, and stays down; the host lives on."""
+        for host in hosts:
+            enter(self.container(host), ["sh", "-c", "touch /run/stopped; pkill -KILL --parent 1"], check=False)
+
+    def start_program(self, *hosts: str) -> None:
+        """It runs again."""
+        for host in hosts:
+            enter(self.container(host), ["rm", "-f", "/run/stopped"])
+            wait_until(self.carriers[host].runs, 30, f"{host}'s carrier")
+
+    def serve_zones(self, script: str) -> None:
+        """The name server serves its zones as a script leaves them that runs in their folder."""
+        subprocess.run(["sh", "-ec", script], cwd=state_folder(self.name, "ns"), check=True, capture_output=True)
+        enter(self.container("ns"), ["sh", "-ec", NEW_NAME_SERVER])
+
     def tell(self, controls: dict[str, dict]) -> None:
-        """Say to each carrier what to do; one that is not named is as usual. All at once, as an exec takes its time."""
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda host: self.carriers[host].tell(**controls.get(host, {})), self.carriers))
+        """Say to each carrier what to do; one that is not named is as usual."""
+        for host, carrier in self.carriers.items():
+            carrier.tell(**controls.get(host, {}))
 
     def wires(self, since: float) -> dict[str, list[dict]]:
         """What each carrier received and sent since that moment."""
-        with ThreadPoolExecutor() as pool:
-            return dict(zip(self.carriers, pool.map(lambda carrier: carrier.wire(since), self.carriers.values()), strict=True))
+        return {host: carrier.wire(since) for host, carrier in self.carriers.items()}
 
     def reset(self) -> None:
         """All carriers answer again."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -34,8 +35,8 @@ CALLS = 15
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def playbook(path: str, *options: str) -> float:
-    """Run a playbook on the bench's lab; the seconds it took."""
+def playbook(path: str, *options: str, unchanged: bool = False) -> float:
+    """Run a playbook on the bench's lab; the seconds it took. `unchanged`: one that changes something is a failure."""
     began = time.monotonic()
     inventories = ["inventories/lab", "inventories/lab-sbc", str(HERE / "inventory.yml"), str(HERE / "sbc.yml")]
     if systems.freeswitch_here():
@@ -44,6 +45,8 @@ def playbook(path: str, *options: str) -> float:
     done = subprocess.run(argv, cwd=REPO, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         sys.exit(f"{done.stdout[-3000:]}\nansible-playbook {path} failed")
+    if unchanged and re.search(r" changed=[1-9]", done.stdout):
+        sys.exit(f"{done.stdout[-3000:]}\nansible-playbook {path} changed something")
     return time.monotonic() - began
 
 
@@ -134,7 +137,11 @@ def in_front(lab: Lab, _measured: list[systems.System]) -> list:
     return sbc.measure(lab, console.print)
 
 
-PARTS = {"delays": delays_and_detection, "load": under_load, "sbc": in_front, "deployments": deployments}
+def many_hosts(lab: Lab, _measured: list[systems.System]) -> list:
+    return [converge.hosts(playbook, lab)]
+
+
+PARTS = {"delays": delays_and_detection, "load": under_load, "sbc": in_front, "deployments": deployments, "hosts": many_hosts}
 
 
 def main() -> int:

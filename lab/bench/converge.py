@@ -1,12 +1,14 @@
 # Copyright: (c) 2026, siptrunk.failover contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a deployment takes with 2, 100 and 1,000 trunks, beside a role with one task per trunk; and many look-ups."""
+"""How long a deployment takes with 2, 100 and 1,000 trunks, beside a role with one task per trunk; with 1, 5 and 20 hosts; and many look-ups."""
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,12 +16,15 @@ from pathlib import Path
 
 import yaml
 from engines import Asterisk, FreeSwitch
+from harness import Lab
 from rich.table import Table
 
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import model, plan
 
 Playbook = Callable[..., float]  # (path, *options) -> seconds
 DOMAINS, LOOPED = 500, 20
+HOSTS = (1, 5, 20)  # about 71 MB of memory for each
+RUNS = 3
 
 
 def trunks_and_routes(count: int) -> dict:
@@ -59,6 +64,33 @@ def converge(playbook: Playbook, engine: Asterisk | FreeSwitch) -> Table:
         base = base or again
         single = "" if not naive else f"{naive[2] + slope * (count - 2):,.0f}" + (" (scaled)" if count > 20 else "")
         table.add_row(f"{count:,}", f"{first:.1f}", f"{again:.1f}", f"x {again / base:.1f}", single)
+    return table
+
+
+def hosts(playbook: Playbook, lab: Lab) -> Table:
+    """With the usual model, on Asterisk hosts of their own, each with its monitor, where nothing is to be changed."""
+    forks = os.environ.get("ANSIBLE_FORKS", "5")
+    table = Table(title=f"ansible-playbook site.yml on Asterisk and its monitor, unchanged, {forks} forks, seconds", title_style="bold")
+    for name in ("hosts", "median", "least to most"):
+        table.add_column(name, justify="right")
+    names = [f"fleet{number:02d}" for number in range(1, max(HOSTS) + 1)]
+    variables = {name: {"lab_number": 100 + number, "monitor_enabled": True} for number, name in enumerate(names, start=1)}
+    with tempfile.TemporaryDirectory() as folder:
+        inventory = Path(folder, "fleet.json")
+        inventory.write_text(json.dumps({"siptrunk_asterisk": {"hosts": variables}}), encoding="utf-8")
+
+        def on(path: str, count: int, unchanged: bool = False) -> float:
+            return playbook(path, "-i", str(inventory), "--limit", ",".join(names[:count]), unchanged=unchanged)
+
+        try:
+            for path in ("lab/create.yml", "lab/provision.yml", "site.yml"):
+                on(path, len(names))
+            for count in HOSTS:
+                took = [on("site.yml", count, unchanged=True) for _again in range(RUNS)]
+                table.add_row(str(count), f"{statistics.median(took):.1f}", f"{min(took):.1f} to {max(took):.1f}")
+        finally:
+            containers = [f"{lab.container('pbx').removesuffix('pbx')}{name}" for name in names]
+            subprocess.run(["podman", "rm", "--force", "--volumes", "--ignore", "--time", "0", *containers], check=True, capture_output=True)
     return table
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 from engines import ENGINES
-from harness import Lab, podman
+from harness import Lab, enter
 
 # Of Asterisk's manager interface, for who may send events.
 USER = """[siptrunk-bench]
@@ -155,12 +155,12 @@ def cost(lab: Lab, kind: type, *how: str) -> bool:
     arguments = [f"{lab.addresses['beta1']}:5060", *how, *("200", "60", "100000")[len(how) :]]
     print(f"The monitor beside {kind.name}:", flush=True)
     if asterisk:
-        podman(container, ["sh", "-c", "cat > /etc/asterisk/manager.d/bench.conf && asterisk -rx 'manager reload'"], USER)
+        enter(container, ["sh", "-c", "cat > /etc/asterisk/manager.d/bench.conf && asterisk -rx 'manager reload'"], USER)
     try:
         return subprocess.run(["podman", "exec", "-i", container, "python3", "-", *arguments], input=INSIDE, text=True, check=False).returncode == 0
     finally:
         if asterisk:
-            podman(container, ["sh", "-c", "rm -f /etc/asterisk/manager.d/bench.conf; asterisk -rx 'manager reload'"])
+            enter(container, ["sh", "-c", "rm -f /etc/asterisk/manager.d/bench.conf; asterisk -rx 'manager reload'"])
 
 
 def main() -> int:

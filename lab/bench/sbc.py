@@ -9,13 +9,14 @@ The caller's SIPp, the carriers and Kamailio share the machine's cores: a Kamail
 from __future__ import annotations
 
 import math
+import shutil
 import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines import Kamailio
-from harness import Lab, podman
+from harness import Lab, beside, enter, state_folder
 from load import AT_ONCE
 from rich.table import Table
 from systems import System, ours
@@ -133,30 +134,32 @@ class Carriers:
     """SIPp at a port of both carriers: one says 503, one answers."""
 
     def __init__(self, lab: Lab) -> None:
-        self.where = {"refuse": lab.carriers["beta1"].container, "answer": lab.carriers["acme1"].container}
-        for name, container in self.where.items():
-            scenario = "-sf refuse.xml" if name == "refuse" else "-sn uas"
-            address = lab.addresses["beta1" if name == "refuse" else "acme1"]
-            options = f"sipp {scenario} -i {address} -p 5070 -nostdin -trace_counts -fd 1"
-            script = (
-                f"systemctl stop many 2>/dev/null; rm -rf /run/many && mkdir /run/many && cd /run/many && cat > refuse.xml && "
-                f"systemd-run --quiet --collect --unit many --working-directory /run/many {options}"
-            )
-            podman(container, ["sh", "-c", script], (SIPP / "refuse.xml").read_text(encoding="utf-8"))
+        hosts = {"refuse": "beta1", "answer": "acme1"}
+        self.folders, self.programs = [], []
+        for name, host in hosts.items():
+            folder = state_folder(lab.name, host) / "many"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            shutil.copy(SIPP / "refuse.xml", folder)
+            scenario = ["-sf", "refuse.xml"] if name == "refuse" else ["-sn", "uas"]
+            options = ["-i", lab.addresses[host], "-p", "5070", "-nostdin", "-trace_counts", "-fd", "1"]
+            self.programs.append(beside(lab.container(host), ["env", "--chdir", "/lab/state/many", "sipp", *scenario, *options]))
+            self.folders.append(folder)
 
     def repeated(self) -> int:
         """So far."""
-        script = "sed -n '1p;$p' /run/many/*_counts.csv"
-        return sum(repeated(last_row(podman(container, ["sh", "-c", script]))) for container in self.where.values())
+        tables = [path.read_text(encoding="utf-8") for folder in self.folders for path in folder.glob("*_counts.csv")]
+        return sum(repeated(last_row(table)) for table in tables)
 
     def stop(self) -> None:
-        for container in self.where.values():
-            podman(container, ["systemctl", "stop", "many"], check=False)
+        for program in self.programs:
+            program.terminate()
+            program.wait()
 
 
 def _dropped(container: str) -> int:
     """Datagrams so far (RcvbufErrors)."""
-    head, values = (line.split() for line in podman(container, ["grep", "^Udp:", "/proc/net/snmp"]).splitlines())
+    head, values = (line.split() for line in enter(container, ["grep", "^Udp:", "/proc/net/snmp"]).splitlines())
     return int(values[head.index("RcvbufErrors")])
 
 
@@ -170,7 +173,7 @@ def burst(system: System, carriers: Carriers, number: str, rate: int) -> Burst:
         "for name in stat *_counts.csv *_rtt.csv; do cat $name; echo; echo; done; cd /; rm -rf \"$d\""
     )
     again, dropped, used, stat = carriers.repeated(), _dropped(system.container), system.cpu_seconds(), _stat()
-    said = podman(caller.container, ["sh", "-c", script], (SIPP / "many.xml").read_text(encoding="utf-8"))
+    said = enter(caller.container, ["sh", "-c", script], (SIPP / "many.xml").read_text(encoding="utf-8"))
     used, stat = system.cpu_seconds() - used, busy_share(stat, _stat())
     time.sleep(2)  # the carriers write each second
     totals, counts, times = said.split("\n\n")[:3]

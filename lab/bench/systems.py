@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines import Asterisk, FreeSwitch, Kamailio
-from harness import Caller, Lab, podman, wait_until
+from harness import Caller, Lab, enter, wait_until
 
 HERE = Path(__file__).resolve().parent
 
@@ -35,13 +35,13 @@ class System:
 
     def cpu_seconds(self) -> float:
         """What its service has used so far (cgroup v2)."""
-        stat = podman(self.container, ["cat", f"/sys/fs/cgroup/system.slice/{self.process}.service/cpu.stat"])
+        stat = enter(self.container, ["cat", f"/sys/fs/cgroup/system.slice/{self.process}.service/cpu.stat"])
         return int(dict(line.split() for line in stat.splitlines())["usage_usec"]) / 1e6
 
     def memory(self) -> int:
         """What its processes hold, KiB, without files; what they share counts once."""
         sums = "/^RssAnon/ {own += $2} /^RssShmem/ && $2 > shared {shared = $2} END {print own + shared}"
-        return int(podman(self.container, ["sh", "-c", f"for pid in $(pidof {self.process}); do cat /proc/$pid/status; done | awk '{sums}'"]))
+        return int(enter(self.container, ["sh", "-c", f"for pid in $(pidof {self.process}); do cat /proc/$pid/status; done | awk '{sums}'"]))
 
 
 def _caller(lab: Lab, number: int) -> Caller:
@@ -56,34 +56,34 @@ def ours(lab: Lab, kind: type[Asterisk | FreeSwitch | Kamailio]) -> System:
 
 
 def _copy(container: str, name: str, path: str) -> None:
-    podman(container, ["sh", "-c", f"cat > {path}"], (HERE / name).read_text(encoding="utf-8"))
+    enter(container, ["sh", "-c", f"cat > {path}"], (HERE / name).read_text(encoding="utf-8"))
 
 
 def classic_asterisk(lab: Lab) -> System:
     """Two Dial lines."""
     container = lab.container("classic")
-    podman(container, ["apt-get", "install", "-y", "asterisk"])
+    enter(container, ["apt-get", "install", "-y", "asterisk"])
     for name in ("pjsip.conf", "extensions.conf"):
         _copy(container, f"classic-{name}", f"/etc/asterisk/{name}")
-    podman(container, ["systemctl", "restart", "asterisk"])
-    wait_until(lambda: "backup-trunk" in podman(container, ["asterisk", "-rx", "pjsip list endpoints"], check=False), 30, "the classic Asterisk")
+    enter(container, ["systemctl", "restart", "asterisk"])
+    wait_until(lambda: "backup-trunk" in enter(container, ["asterisk", "-rx", "pjsip list endpoints"], check=False), 30, "the classic Asterisk")
     return System("Asterisk, classic guide", _caller(lab, 15), container, "asterisk")
 
 
 def classic_freeswitch(lab: Lab) -> System:
     """Two bridge actions."""
-    container, etc = lab.container("classic-fs"), f"{FreeSwitch.prefix}/etc/freeswitch"
+    container, etc = lab.container("classic-fs"), FreeSwitch.etc
     _copy(container, "classic-freeswitch.xml", f"{etc}/dialplan/00_classic.xml")
     _copy(container, "classic-gateways.xml", f"{etc}/sip_profiles/external.xml")
-    podman(container, ["systemctl", "restart", "freeswitch"])
+    enter(container, ["systemctl", "restart", "freeswitch"])
     status = [f"{FreeSwitch.prefix}/bin/fs_cli", "-x", "sofia status"]
-    wait_until(lambda: "backup-trunk" in podman(container, status, check=False), 30, "the classic FreeSWITCH")
+    wait_until(lambda: "backup-trunk" in enter(container, status, check=False), 30, "the classic FreeSWITCH")
     return System("FreeSWITCH, classic guide", _caller(lab, 14), container, "freeswitch")
 
 
 def freeswitch_here() -> bool:
     """Whether this machine has a FreeSWITCH, of which lab/setup made an image."""
-    return (Path(os.environ.get("SIPTRUNK_CACHE", HERE.parents[1] / ".cache")) / "freeswitch.prefix").exists()
+    return (Path(os.environ.get("SIPTRUNK_CACHE", HERE.parents[1] / ".cache")) / "freeswitch.env").exists()
 
 
 def all_systems(lab: Lab) -> list[System]:
