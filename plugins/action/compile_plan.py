@@ -88,28 +88,24 @@ class ActionModule(ActionBase):
         by_transport = defaultdict(list)
         for name, transport in asked:
             by_transport[transport].append(name)
-        answers = {}
-        for transport, names in by_transport.items():
-            results = self._resolve_on_host(names, transport, task_vars)
-            if results is None:
-                results = self._resolve_from_here(names, transport, task_vars, warnings)
-            answers.update({(name, transport): result for name, result in zip(names, results, strict=True)})
-        return answers
+        if not by_transport:
+            return {}
+        results = self._resolve_on_host(by_transport, task_vars)
+        if results is None:
+            results = self._resolve_from_here(by_transport, task_vars, warnings)
+        return dict(zip(((name, transport) for transport, names in by_transport.items() for name in names), results, strict=True))
 
-    def _resolve_on_host(self, names: list[str], transport: str, task_vars: dict[str, Any]) -> list[dict[str, Any]] | None:
+    def _resolve_on_host(self, by_transport: dict[str, list[str]], task_vars: dict[str, Any]) -> list[dict[str, Any]] | None:
         """The results of srv_info on the host, or None when it has no dnspython."""
-        said = self._execute_module(
-            module_name="siptrunk.failover.srv_info", module_args={"domains": names, "transport": transport}, task_vars=task_vars
-        )
+        asked = [{"transport": transport, "domains": names} for transport, names in by_transport.items()]
+        said = self._execute_module(module_name="siptrunk.failover.srv_info", module_args={"questions": asked}, task_vars=task_vars)
         if not said.get("failed"):
             return said["results"]
         if "dnspython" in said.get("msg", ""):
             return None
         raise _NoAnswer(f"The domains of the trunks could not be looked up from the host: {said.get('msg')}")
 
-    def _resolve_from_here(
-        self, names: list[str], transport: str, task_vars: dict[str, Any], warnings: list[str]
-    ) -> list[dict[str, Any]]:
+    def _resolve_from_here(self, by_transport: dict[str, list[str]], task_vars: dict[str, Any], warnings: list[str]) -> list[dict[str, Any]]:
         said = self._execute_module(module_name="ansible.legacy.slurp", module_args={"src": "/etc/resolv.conf"}, task_vars=task_vars)
         if said.get("failed"):
             raise _NoAnswer(f"The host's name servers are unknown: {said.get('msg')}")
@@ -120,10 +116,10 @@ class ActionModule(ActionBase):
                 f"The host has no dnspython, and its name servers ({', '.join(nameservers) or 'none'}) answer only on the host; "
                 "install it there: the package python3-dnspython (Debian) or python3-dns (Red Hat)"
             )
-        note = f"the host has no dnspython: its name servers ({', '.join(reachable)}) were asked from the controller"
-        if note not in warnings:
-            warnings.append(note)
+        warnings.append(f"the host has no dnspython: its name servers ({', '.join(reachable)}) were asked from the controller")
         try:
-            return resolver.resolve(names, transport=transport, nameservers=reachable)
+            return [
+                result for transport, names in by_transport.items() for result in resolver.resolve(names, transport=transport, nameservers=reachable)
+            ]
         except resolver.ResolverMissing as error:
             raise _NoAnswer(f"Neither the host nor the controller can look up names: {error}; install dnspython on either") from error

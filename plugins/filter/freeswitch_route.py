@@ -46,7 +46,21 @@ from ansible_collections.siptrunk.failover.plugins.plugin_utils.lua import lua, 
 
 def freeswitch_route(route, plan, more=None):
     """The text of the table."""
-    return lua(route_table(route, plan, more or {}, lambda trunk: {"codecs": ":".join(map(freeswitch_codec, trunk["codecs"]))}))
+    return lua(route_table(route, plan, more or {}, _of_trunk, _of_target))
+
+
+def _of_trunk(trunk):
+    return {
+        "codecs": ":".join(map(freeswitch_codec, trunk["codecs"])),
+        "shows_name": not (trunk["from_user"] or trunk["caller_id"]),
+        "asserted": trunk["identity"]["asserted"],
+        "leg": trunk["options"].get("leg", {}),
+    }
+
+
+def _of_target(trunk, target):
+    """The domain of the identity for a carrier that is trusted with it."""
+    return {} if trunk["identity"]["asserted"] == "none" else {"identity_host": trunk["from_domain"] or target["host"]}
 
 
 class FilterModule:

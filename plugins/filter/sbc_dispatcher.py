@@ -53,6 +53,12 @@ def authority(trunk, target):
     return trunk["domain"] or (target["host"] if target["host"] != target["address"] else f"{_host(target['address'])}:{target['port']}")
 
 
+def _sender(trunk, target):
+    """From of a probe is that of the trunk's own requests, where it has one: some carriers block senders that they do not know."""
+    user = trunk["from_user"] or trunk["account"] and trunk["account"]["username"]
+    return f';ping_from="sip:{user}@{trunk["from_domain"] or authority(trunk, target)}"' if user else ""
+
+
 def _host(address):
     return f"[{address}]" if ":" in address else address
 
@@ -62,7 +68,8 @@ def sbc_dispatcher(plan, probe_from=None):
     numbers = sets(plan)
     sockets = {transport: f";ping_socket={socket}" for transport, socket in (probe_from or {}).items()}
     return [
-        f'{numbers[target["id"]]} sip:{authority(trunk, target)} 0 0 duid={target["id"]};obproxy="{uri(trunk, target)}"{sockets.get(trunk["transport"], "")}'
+        f'{numbers[target["id"]]} sip:{authority(trunk, target)} 0 0 duid={target["id"]};obproxy="{uri(trunk, target)}"'
+        f'{_sender(trunk, target)}{sockets.get(trunk["transport"], "")}'
         for trunk in plan["trunks"]
         for target in trunk["targets"]
         if target["id"] in numbers

@@ -11,7 +11,8 @@ author:
 version_added: "0.1.0"
 short_description: The plan as the Lua table that Kamailio's hunt reads
 description:
-  - Routes with their trunks, targets, bounds and verdicts, the patterns of numbers, the addresses that may call in, and the accounts.
+  - Routes with their trunks, targets, bounds and verdicts, the patterns of numbers, the addresses that may call in, the accounts, and the names that a
+    carrier must prove over TLS.
   - Passwords stand in a file of their own (P(siptrunk.failover.sbc_secrets#filter)).
 options:
   _input:
@@ -44,28 +45,51 @@ def sbc_plan(plan, more=None):
     """The text of the table."""
     numbers = sets(plan)
 
-    def of_trunk(trunk):
+    def login(trunk):
         account = trunk["account"]
-        login = {"user": account["auth_username"], "realm": account["realm"] or ""} if account else {}
-        return {"login": login, "from_user": trunk["from_user"] or "", "from_domain": trunk["from_domain"] or "", "transport": trunk["transport"]}
+        return {"user": account["auth_username"], "realm": account["realm"] or ""} if account else {}
+
+    def of_trunk(trunk):
+        return {
+            "login": login(trunk),
+            "asserted": trunk["identity"]["asserted"],
+            "from_user": trunk["from_user"] or "",
+            "from_domain": trunk["from_domain"] or "",
+            "transport": trunk["transport"],
+        }
 
     def of_target(trunk, target):
         host = trunk["domain"] or target["host"]
         return {"set": numbers.get(target["id"], 0), "authority": authority(trunk, target), "uri": uri(trunk, target), "host": host}
 
-    over_tls = [
-        (f"{target['address']}_{target['port']}", (trunk["domain"] or target["host"]).lower())
+    over_tls = [(trunk, target) for trunk in plan["trunks"] for target in trunk["targets"] if trunk["transport"] == "tls"]
+    peers = {}
+    for trunk, target in over_tls:
+        peer = {"authority": authority(trunk, target).partition(":")[0].lower(), "names": target["proves"], "wildcard": trunk["tls"]["wildcard"]}
+        known = peers.setdefault(f"{target['address']}_{target['port']}", [])
+        if peer not in known:
+            known.append(peer)
+    trunks = {
+        trunk["name"]: {
+            "name": trunk["name"],
+            "login": login(trunk),
+            "caller_id": trunk["caller_id"] or "",
+            "from_user": trunk["from_user"] or "",
+            "from_domain": trunk["from_domain"] or "",
+            "addresses": sorted({target["address"] for target in trunk["targets"]}),
+            "wildcard": trunk["tls"]["wildcard"],
+            "proves": {target["id"]: target["proves"] for target in trunk["targets"] if target["proves"]},
+        }
         for trunk in plan["trunks"]
-        for target in trunk["targets"]
-        if trunk["transport"] == "tls"
-    ]
+    }
 
     return lua({
         **(more or {}),
         "numbers": [{"pattern": number["regex"].replace("\\", "%"), "route": number["route"]} for number in plan["numbers"]],
-        "registrations": {name: True for trunk in plan["trunks"] for registration in trunk["registrations"] if (name := registration["name"])},
+        "registrations": {registration["name"]: trunk["name"] for trunk in plan["trunks"] for registration in trunk["registrations"]},
         "inbound": [{"name": t["name"], "context": t["inbound"]["context"] or "", "from": t["inbound"]["from"]} for t in plan["trunks"]],
-        "tls": {where: sorted({name for place, name in over_tls if place == where}) for where, _name in over_tls},
+        "tls": peers,
+        "trunks": trunks,
         "routes": {route["name"]: route_table(route, plan, {}, of_trunk, of_target) for route in plan["routes"]},
     })
 

@@ -176,6 +176,8 @@ class Asterisk:
             socket_path = os.path.join(place, "var", "asterisk.ctl")
             self._lay_out(place, files, includes)
             with open(os.path.join(place, "out"), "w+b") as out:
+                # A sandbox, which runs beside this process.
+                # pylint: disable-next=ansible-bad-function
                 process = subprocess.Popen(
                     [*elsewhere, "asterisk", "-C", os.path.join(place, "etc", "asterisk.conf"), "-f", "-n"],
                     stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=place, start_new_session=True,

@@ -12,6 +12,7 @@ the mark of the one described.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import html
 import os
@@ -23,7 +24,7 @@ import tempfile
 import time
 from xml.etree import ElementTree
 
-from ansible_collections.siptrunk.failover.plugins.module_utils import sofia
+from ansible_collections.siptrunk.failover.plugins.module_utils import freeswitch_folders, sofia
 from ansible_collections.siptrunk.failover.plugins.module_utils.esl import EslAuthError, EslClient, EslError
 from ansible_collections.siptrunk.failover.plugins.module_utils.host import apart, is_enabled, run, scratch, systemctl
 from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused
@@ -50,6 +51,8 @@ _WAITS = re.compile(r"(\S+?)=.* of the Sofia profile %s \(now (.*)\)$" % sofia.P
 _EXCHANGED = "siptrunk_exchanged"
 _CERTIFICATES = ("dtls-srtp.pem", "wss.pem")  # which FreeSWITCH makes, with keys that take seconds
 _ENDING = 2  # seconds
+_SHUTDOWN = 5  # seconds for a throwaway instance to write what it has said
+_RELOAD_IN = 4  # seconds: FreeSWITCH counts in whole ones, so at least 3
 _RELOADED = 2  # seconds until a module whose socket has gone is there again
 _TRY = "siptrunk-try-"
 _CHECK = """
@@ -303,22 +306,30 @@ class FreeSwitch:
         lacking = self._lacking_modules() if self.running() else []
         if lacking:
             raise Refused("\n".join(map(_lacks, lacking)))
+        try:
+            folders = freeswitch_folders.folders(self.prefix, self.service)
+        except freeswitch_folders.FoldersError as error:
+            raise Refused("The throwaway FreeSWITCH did not start.\n%s" % error) from error
         elsewhere = apart(self.user, self.group)
         if elsewhere is None:
             return "not tried: this host allows no network namespace (unshare -n, unshare -rn); the live FreeSWITCH alone judged"
         began = time.monotonic()
         place = tempfile.mkdtemp(prefix=_TRY, dir=scratch())
         try:
-            self._lay_out(place, files)
-            process = self._start(place, elsewhere)
+            self._lay_out(place, files, folders["certs"])
+            process = self._start(place, elsewhere, folders["mod"])
             answer, words = os.path.join(place, "answer"), os.path.join(place, "words")
             try:
                 deadline = time.monotonic() + self.timeout + 10
                 while process.poll() is None and not os.path.exists(answer) and not _no_socket(words) and time.monotonic() < deadline:
                     time.sleep(0.05)
+                if not os.path.exists(answer):
+                    process.terminate()  # its last words are in a buffer until it ends
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_SHUTDOWN)
             finally:
                 process.kill()
-                process.wait()
+                process.communicate()
             faults = self._judge(place, files)
         finally:
             shutil.rmtree(place, ignore_errors=True)
@@ -373,10 +384,12 @@ class FreeSwitch:
 
     def _reload_event_socket(self):
         """While nobody is connected, and nobody connects: the module may go while the thread of a connection still runs in it, which
-        crashes FreeSWITCH (mod_event_socket.c, listener_run: it counts itself out before its end). In two seconds: in one may be at once."""
+        crashes FreeSWITCH (mod_event_socket.c, listener_run: it counts itself out before its end). On a busy host a second or two go by before
+        this session has ended; if the reload comes first, it ends the session without an answer, and is under way all the same."""
         port = self._reached[0]
         before = _listening(port)
-        self.ask("sched_api +2 none reload mod_event_socket")
+        with contextlib.suppress(Refused):
+            self.ask("sched_api +%d none reload mod_event_socket" % _RELOAD_IN)
         self._client.close()
         self._client = None
         self._await(lambda: _listening(port) != before)
@@ -467,16 +480,19 @@ class FreeSwitch:
         """Names of our files that the document which FreeSWITCH runs on does not have as they are."""
         return _missing(files, os.path.join(self.log_directory, "freeswitch.xml.fsxml"), self.directory)
 
-    def _start(self, place, elsewhere):
-        argv = [os.path.join(self.prefix, "bin", "freeswitch"), "-nonat", "-nonatmap", "-nosql", "-nocal", "-nf", "-nc", "-conf", os.path.join(place, "conf")]
+    def _start(self, place, elsewhere, modules):
+        argv = [os.path.join(self.prefix, "bin", "freeswitch"), "-nonat", "-nonatmap", "-nosql", "-nocal", "-nf"]
+        argv += ["-c"]  # until mod_logfile is loaded, it logs to its console alone
+        argv += ["-conf", os.path.join(place, "conf"), "-mod", modules]
         for option in ("log", "db", "run", "temp", "cache", "storage", "recordings", "scripts", "grammar", "certs", "sounds"):
             argv += ["-" + option, os.path.join(place, "var")]
-        modules = [found for found in (os.path.join(self.prefix, "lib", "freeswitch", "mod"), os.path.join(self.prefix, "mod")) if os.path.isdir(found)]
-        argv += ["-mod", modules[0]] if modules else []
-        with open(os.path.join(place, "out"), "wb") as out:
-            return subprocess.Popen([*elsewhere, *argv], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=place, start_new_session=True)
+        # stdout is for writing alone, and stdin silent: its console takes commands from both
+        with open(os.path.join(place, "console"), "wb") as console, open(os.path.join(place, "err"), "wb") as err:
+            # A sandbox, which runs beside this process.
+            # pylint: disable-next=ansible-bad-function
+            return subprocess.Popen([*elsewhere, *argv], stdin=subprocess.PIPE, stdout=console, stderr=err, cwd=place, start_new_session=True)
 
-    def _lay_out(self, place, files):
+    def _lay_out(self, place, files, certificates):
         """The operator's configuration as links, with our files as they are to be, and what it may load in our hands."""
         conf, var = os.path.join(place, "conf"), os.path.join(place, "var")
         own = os.path.join(conf, "siptrunk")
@@ -508,17 +524,12 @@ class FreeSwitch:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
                 stream.write(text)
         for name in _CERTIFICATES:
-            for folder in self._certificate_folders():
-                if os.path.isfile(os.path.join(folder, name)):
-                    os.symlink(os.path.join(folder, name), os.path.join(var, name))
-                    break
+            if os.path.isfile(os.path.join(certificates, name)):
+                os.symlink(os.path.join(certificates, name), os.path.join(var, name))
         account = pwd.getpwnam(self.user)
         for folder, folders, names in os.walk(place):
             for path in [folder, *(os.path.join(folder, name) for name in names)]:
                 os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
-
-    def _certificate_folders(self):
-        return [self.ask("global_getvar certs_dir").strip()] if self.running() else [os.path.join(self.directory, "tls")]
 
     def _judge(self, place, files):
         """What is wrong, as sentences, from what a throwaway instance left behind."""
@@ -531,7 +542,8 @@ class FreeSwitch:
         except FileNotFoundError:
             scripts, status = "", None
         if status is None and not os.path.exists(os.path.join(place, "words")):
-            return said + ["The throwaway FreeSWITCH did not start.", *_tail(os.path.join(place, "out"))]
+            last = _errors(_read_from(os.path.join(place, "console")))[-5:] + _printed(_read_from(os.path.join(place, "err")))[-3:]
+            return said + ["The throwaway FreeSWITCH did not start.", *(line.replace(conf, self.directory) for line in last)]
         said += [line.replace(conf, self.directory) for line in scripts.splitlines() if line]
         wanted = gateways_in(files.get("profile.xml"))
         if wanted and not sofia.is_running(status or ""):
@@ -602,18 +614,28 @@ def _gave_up(text):
     return "The likely causes for this are" in text
 
 
+def _lines(text):
+    """The lines of a log, without colours; why a module cannot be loaded stands on a line of its own, between asterisks."""
+    text = re.sub(r"\n\*\*(.*?)\*\*", r" \1", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text))
+    return [line.strip() for line in text.splitlines()]
+
+
 def _words(text):
     """The last errors and warnings of a log that concern us."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in text.splitlines()]
+    lines = _lines(text)
     ours = [line for line in lines if re.search(r"\[(?:ERR|CRIT|ALERT|WARNING)\]", line) and re.search("sofia|siptrunk|xml|lua|event_socket", line)]
     ours = [line for line in ours if not re.search("MSG Thread|Ping |Already Loaded|Failed Registration", line)]
     return [re.sub(r"^.*?\[(?=ERR|CRIT|ALERT|WARNING)", "[", line) for line in ours[-5:]]
 
 
-def _tail(path):
-    """The last lines that a program printed."""
-    lines = [line.strip() for line in _read_from(path).splitlines()]
-    return [line for line in lines if line and not re.search("SCHED_FIFO|nice level", line)][-3:]
+def _errors(text):
+    """The errors of a log, whatever they concern."""
+    return [re.sub(r"^.*?\[(?=ERR|CRIT|ALERT)", "[", line) for line in _lines(text) if re.search(r"\[(?:ERR|CRIT|ALERT)\]", line)]
+
+
+def _printed(text):
+    """The lines that FreeSWITCH printed beside its log."""
+    return [line for line in _lines(text) if line and not re.search("SCHED_FIFO|nice level", line)]
 
 
 def _shapes(files):

@@ -310,6 +310,8 @@ class Kamailio:
         path, printed = os.path.join(place, "var", "siptrunk.sock"), os.path.join(place, "out")
         with open(printed, "wb") as out:
             argv = [*elsewhere, _PROGRAM, "-DD", "-E", "-f", cfg, "-Y", os.path.join(place, "var"), "-P", os.path.join(place, "var", "pid")]
+            # A sandbox, which runs beside this process.
+            # pylint: disable-next=ansible-bad-function
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=place, start_new_session=True)
         try:
             deadline = time.monotonic() + self.timeout

@@ -97,8 +97,9 @@ def ping(targets: t.Sequence[dict], timeout: float = 3.0, alive_on: str = "any",
          concurrency: int = 100) -> list[dict]:
     """Send OPTIONS to every target, all together, and say of each whether it is alive.
 
-    A target is {host: name or address, port: 5060 or 5061, transport: udp|tcp|tls, domain: for the URI and TLS, name: label},
-    all but the host optional; of a name the first address is asked. `timeout` (seconds) bounds each target from the look-up
+    A target is {host: name or address, port: 5060 or 5061, transport: udp|tcp|tls, domain: for the URI and TLS, names: others that the
+    certificate may have, wildcard: whether *.NAME proves what is directly below NAME, name: label}, all but the host optional; of a
+    name the first address is asked. `timeout` (seconds) bounds each target from the look-up
     of its name to its final answer. `alive_on` "any" accepts every final answer, "2xx" only those. `concurrency` bounds name
     look-ups and TLS connections; over UDP and TCP all are asked at once, as far as the limit of open files allows, which is
     raised for this process if need be.
@@ -317,6 +318,7 @@ class Probe:
         port = "" if target["domain"] or target["port"] == DEFAULT_PORT[self.transport] else f":{target['port']}"
         self.uri = f"sip:{_in_uri(self.server_name)}{port}" + ("" if self.transport == "udp" else f";transport={self.transport}")
         self.transaction = Transaction.new()
+        self.names, self.wildcard = target["names"], target["wildcard"]
         self.waits_for = "connection"
         self.verdict: Failure | None = None  # that stands even if the time is over
 
@@ -389,10 +391,16 @@ class Probe:
         stream = await self._connect()
         try:
             await self._shake_hands(stream, verifying)
+            if self.prober.verify:
+                self._check_name(stream)
             self._keep_certificate(stream, self.prober.verify)
             return await self._ask(stream)
         except ssl.SSLCertVerificationError as error:
             self.verdict = Failure("tls_verification", f"the certificate of {self.there}: {clean(error.verify_message)}")
+        except Failure as failure:
+            if failure.kind != "tls_verification":
+                raise
+            self.verdict = failure
         finally:
             stream.close()
         # A failed handshake shows no certificate. So once more without verification, to read it and for nothing else.
@@ -423,6 +431,14 @@ class Probe:
             await stream.shake_hands(context, self.server_name)
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             raise Failure("closed", f"{self.there} closed the connection during the TLS handshake") from None
+
+    def _check_name(self, stream: Stream) -> None:
+        """OpenSSL's own check accepts wildcards, which RFC 5922 section 7.2 does not. Errors: Failure."""
+        wanted = [name.lower().rstrip(".") for name in (self.server_name, *self.names)]
+        if not any(proves(shown, name, self.wildcard) for shown in stream.alternative_names() for name in wanted):
+            kind = "IP address" if _is_address(wanted[0]) else "Hostname"
+            shown = " or ".join(f"'{name}'" for name in wanted)
+            raise Failure("tls_verification", f"the certificate of {self.there}: {kind} mismatch, certificate is not valid for {shown}.")
 
     def _keep_certificate(self, stream: Stream, verified: bool) -> None:
         try:
@@ -494,6 +510,11 @@ class Stream:
         await self._step(tls.do_handshake)
         self.tls = tls
 
+    def alternative_names(self) -> list[str]:
+        """The DNS names and addresses of a verified certificate, in lower case."""
+        shown: t.Any = self.tls.getpeercert() or {}
+        return [value.lower() for kind, value in shown.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
+
     def certificate(self) -> bytes:
         return self.tls.getpeercert(binary_form=True) or b""
 
@@ -557,7 +578,28 @@ def _complete(index: int, target: dict) -> dict:
     port = DEFAULT_PORT[transport] if target.get("port") is None else target["port"]
     if not 1 <= port <= 65535:
         raise ValueError(f"targets[{index}].port is {port}, expected 1 to 65535")
-    return {"name": target.get("name") or target["host"], "host": target["host"], "port": port, "transport": transport, "domain": target.get("domain")}
+    return {
+        "name": target.get("name") or target["host"], "host": target["host"], "port": port, "transport": transport, "domain": target.get("domain"),
+        "names": target.get("names") or [], "wildcard": bool(target.get("wildcard")),
+    }
+
+
+def proves(shown: str, wanted: str, wildcard: bool = False) -> bool:
+    """Whether a certificate for `shown` proves the name or address `wanted`, both in lower case (RFC 5922 section 7.2).
+
+    `wildcard`: "*.acme.example" proves "gw1.acme.example", and neither "acme.example" nor "a.gw1.acme.example" (RFC 6125 section 6.4.3).
+    """
+    if _is_address(wanted):
+        return _is_address(shown) and ipaddress.ip_address(shown) == ipaddress.ip_address(wanted)
+    return shown == wanted or wildcard and shown.startswith("*.") and "." in wanted and shown[2:] == wanted.partition(".")[2]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _host(option: str, text: str) -> str:
@@ -585,8 +627,8 @@ def _local(address: str) -> tuple[int, str]:
 def _context(verify: bool, ca_file: str | None = None, ca_path: str | None = None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False  # Probe._check_name
     if not verify:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif not ca_file and not ca_path:
         context.load_default_certs()

@@ -39,6 +39,7 @@ import os
 import re
 import shutil
 import time
+import typing as t
 
 HIDDEN = "********"
 _SECRET = re.compile(r"^([^\S\n]*[\w-]*(?:password|secret|md5_cred|token)[\w-]*[^\S\n]*=>?[^\S\n]*)(.+)$", re.IGNORECASE | re.MULTILINE)
@@ -49,12 +50,12 @@ _XML_SECRET = re.compile(r"^([^\S\n]*<param name=\"[\w-]*(?:password|secret|toke
 class Refused(Exception):
     """Not done, and why, for a person. `rolled_back`: whether files had been switched, and are back."""
 
-    def __init__(self, words, rolled_back=False):
+    def __init__(self, words: str, rolled_back: bool = False) -> None:
         super().__init__(words)
         self.rolled_back = rolled_back
 
 
-def said(error):
+def said(error: Exception) -> str:
     """An exception as a sentence: an OSError names its file."""
     if isinstance(error, OSError):
         return "%s: %s." % (error.filename, error.strerror) if error.filename else "%s." % error.strerror
@@ -386,7 +387,7 @@ def secrets_in(files, private=()):
     }
 
 
-def diff(before, after, private=()):
+def diff(before: dict[str, str], after: dict[str, str], private: t.Collection[str] = ()) -> list[dict[str, str]]:
     """What changes from files to files, for Ansible: unified, secrets hidden; a secret that changes says so."""
     found = []
     for name in sorted(set(before) | set(after)):

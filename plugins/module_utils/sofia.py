@@ -22,7 +22,7 @@ RUNNING = "sofia xmlstatus profile %s" % PROFILE
 _BEGIN = "<gateways>"
 _GATEWAY = re.compile(r"^  <gateway>\n(.*?)^  </gateway>$", re.MULTILINE | re.DOTALL)
 # By whole lines: a value that was not escaped may hold what looks like an element.
-_ELEMENT = re.compile(r"^    <(name|profile|from|proxy|pingcount|pingtime|state|status|retry|uptime-usec)>(.*)</\1>$", re.MULTILINE)
+_ELEMENT = re.compile(r"^    <(name|profile|from|proxy|ping|pingcount|pingtime|pinging|state|status|retry|uptime-usec)>(.*)</\1>$", re.MULTILINE)
 
 
 def is_running(text):

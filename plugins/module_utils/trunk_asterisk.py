@@ -18,7 +18,7 @@ from ansible_collections.siptrunk.failover.plugins.module_utils import marks, re
 _STATUS = {"Reachable": trunk.ALIVE, "Unreachable": trunk.DEAD}
 # location.c permanent_uri_handler: the AOR's name and the MD5 of the contact's URI
 _CONTACT = re.compile(r"[a-z0-9.-]+@@[0-9a-f]{32}")
-_CHANNEL = re.compile(r"PJSIP/(?P<trunk>[a-z][a-z0-9-]*)\.[0-9]+-[0-9a-f]+")
+_CHANNEL = re.compile(r"PJSIP/(?P<trunk>[a-z][a-z0-9-]*)\.[0-9]+(?:\.withheld)?-[0-9a-f]+")
 _MICROSECONDS = re.compile(r"[0-9]{1,15}")
 
 
@@ -51,7 +51,7 @@ def reader(client, trunks):
 def _ask_targets(client, trunks):
     """{target id: (probe, rtt)}, from two rounds of Getvar."""
     ids = [target["id"] for item in trunks for target in item["targets"]]
-    endpoints = ["PJSIP_ENDPOINT(%s,aors)" % id_ for id_ in ids]
+    endpoints = ["PJSIP_ENDPOINT(%s,context)" % id_ for id_ in ids]
     aors = ["PJSIP_AOR(%s,contact)" % id_ for id_ in ids]
     said = _getvars(client, [*endpoints, *aors])
     present = {id_: _CONTACT.match(said[aor]) for id_, endpoint, aor in zip(ids, endpoints, aors) if said[endpoint] and said[aor]}

@@ -20,9 +20,16 @@ _PROBE = "%s.probe"
 _DRAINED = "db list/%s" % trunk.DRAINED
 _WHY_DRAINED = "db select/%s/%%s" % trunk.DRAINED
 _CHANNELS = "limit_usage hash siptrunk %s"
+# When a probe began stands in FreeSWITCH's own time, which does not follow the host's clock when that is set (switch_time.c).
+_EPOCH = "strepoch"
 
 _COUNT = re.compile(r"[0-9]{1,9}")
 _MILLISECONDS = re.compile(r"[0-9]{1,9}\.[0-9]+")
+_SECONDS = re.compile(r"[0-9]{1,18}")
+
+# A probe that is challenged never ends for FreeSWITCH (sofia.c, ``destroy_nh``): the target keeps the state it had, and is not probed any
+# more. Silence ends one after 32 seconds at the most, so one that began longer ago was challenged, and a challenge is an answer.
+_CHALLENGED_AFTER = 40
 
 # mod_db cuts what it tells to its buffers: the keys of a realm to 4096 bytes with two for the end, a value to 256 with one.
 _LONGEST_LIST = 4094
@@ -42,11 +49,14 @@ def reader(client, trunks):
         if not client.connected:
             client.connect()
         standing = marks.read(client, trunks)
-        status, listed, *usage = client.apis([sofia.STATUS, _DRAINED, *(_CHANNELS % name for name in names)])
+        epoch, status, listed, *usage = client.apis([_EPOCH, sofia.STATUS, _DRAINED, *(_CHANNELS % name for name in names)])
+        now = marks.seconds(epoch)
+        if now is None:
+            raise client.strange(_EPOCH, epoch)
         gateways = sofia.read_gateways(client, status)
         drained = drained_names(listed, names)
         return trunk.look(trunks, {
-            "probes": probes(trunks, gateways),
+            "probes": probes(trunks, gateways, now),
             "marks": standing,
             "drained": drains(zip(drained, client.apis([_WHY_DRAINED % name for name in drained]))),
             "channels": {name: _count(client, _CHANNELS % name, text) for name, text in zip(names, usage)},
@@ -56,19 +66,25 @@ def reader(client, trunks):
     return read
 
 
-def probes(trunks, gateways):
-    """{target id: (probe, rtt in ms or None)} of the targets that have their gateways, from ``sofia.gateways``."""
+def probes(trunks, gateways, now):
+    """{target id: (probe, rtt in ms or None)} of the targets that have their gateways, from ``sofia.gateways``.
+
+    ``now``: the second of FreeSWITCH's own clock.
+    """
     found = {}
     for item in trunks:
         is_probed = item["probe"]["interval"] != 0
         for target in item["targets"]:
             probe = gateways.get(_PROBE % target["id"])
             if target["id"] in gateways and (probe or not is_probed):
-                found[target["id"]] = _probe(probe) if is_probed else (trunk.UNKNOWN, None)
+                found[target["id"]] = _probe(probe, now) if is_probed else (trunk.UNKNOWN, None)
     return found
 
 
-def _probe(gateway):
+def _probe(gateway, now):
+    began = gateway.get("ping", "")
+    if gateway.get("pinging") == "1" and _SECONDS.fullmatch(began) and now - int(began) > _CHALLENGED_AFTER:
+        return trunk.ALIVE, None
     if gateway.get("status") == "DOWN":
         return trunk.DEAD, None
     # A gateway starts UP with a count of 0, and its first answer makes that 1.

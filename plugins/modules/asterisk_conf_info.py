@@ -26,8 +26,14 @@ options:
     type: list
     elements: str
     default: []
+  reserved:
+    description: Options on which failover depends, by the type of their section. The operator may add other options to the collection's sections.
+    type: dict
+    default: {}
   transports:
-    description: The PJSIP transports that it makes, by protocol; each a mapping with C(bind).
+    description:
+      - The PJSIP transports of the trunks, by protocol, or V(tls_wildcard); each a mapping with C(bind).
+      - With C(name), a transport of the operator's is used instead of one that the collection makes.
     type: dict
     default: {}
   timer_t1:
@@ -60,7 +66,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 clashes:
-  description: What would clash, each a sentence with file, line and mend.
+  description: What would clash, each a sentence with file, line and fix.
   returned: always
   type: list
   elements: str
@@ -80,7 +86,7 @@ manager_enabled:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import chan_sip_clashes, pjsip_clashes, read_sections
+from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import chan_sip_clashes, is_true, pjsip_clashes, read_sections
 
 
 def main():
@@ -88,6 +94,7 @@ def main():
         argument_spec=dict(
             directory=dict(type="path", default="/etc/asterisk"),
             pjsip_sections=dict(type="list", elements="str", default=[]),
+            reserved=dict(type="dict", default={}),
             transports=dict(type="dict", default={}),
             timer_t1=dict(type="int", required=True),
             timer_b=dict(type="int", required=True),
@@ -100,7 +107,7 @@ def main():
     pjsip = read_sections(params["directory"], "pjsip.conf", skip=own)
     manager = read_sections(params["directory"], "manager.conf", skip=own)
     timers = {"timer_t1": params["timer_t1"], "timer_b": params["timer_b"]}
-    clashes = list(pjsip_clashes(pjsip, set(params["pjsip_sections"]), params["transports"], timers))
+    clashes = list(pjsip_clashes(pjsip, set(params["pjsip_sections"]), params["transports"], timers, params["reserved"]))
     clashes.extend(chan_sip_clashes(read_sections(params["directory"], "sip.conf")))
     clashes.extend(
         "%s line %d: the manager user [%s] is taken; set asterisk_ami_username or asterisk_monitor_username to another name."
@@ -114,7 +121,7 @@ def main():
         clashes=clashes,
         system=any(section["options"].get("type") == "system" and not section["template"] for section in pjsip),
         manager_general=bool(general),
-        manager_enabled=any(section["options"].get("enabled", "").lower() in ("yes", "true", "y", "t", "1", "on") for section in general),
+        manager_enabled=any(is_true(section["options"].get("enabled", "")) for section in general),
     )
 
 

@@ -48,6 +48,15 @@ options:
           - A carrier's certificate is for its domain, not for the host that SRV records lead to (RFC 5922, section 4). Give the domain here
             where the host comes from a look-up.
         type: str
+      names:
+        description: Other names that the certificate may have, such as the trunk's C(tls.names).
+        type: list
+        elements: str
+        default: []
+      wildcard:
+        description: Whether a certificate for V(*.example.com) proves a host directly below it. RFC 5922 says no, which is the default.
+        type: bool
+        default: false
       name:
         description: What to call the target in the result. By default the O(targets[].host).
         type: str
@@ -259,6 +268,8 @@ def main() -> None:
                     "port": {"type": "int"},
                     "transport": {"type": "str", "choices": ["udp", "tcp", "tls"], "default": "udp"},
                     "domain": {"type": "str"},
+                    "names": {"type": "list", "elements": "str", "default": []},
+                    "wildcard": {"type": "bool", "default": False},
                     "name": {"type": "str"},
                 },
             },

@@ -30,14 +30,29 @@ options:
       - An address such as V(198.18.1.10), V(198.18.1.10:5070) or V([2001:db8::1]:5060) stands for itself, whatever
         O(address_families) says.
       - Without SRV and without a port, the port is 5060, or 5061 for O(transport=tls).
+      - Give these, or O(questions).
     type: list
     elements: str
-    required: true
   transport:
     description: The SIP transport to look for.
     type: str
     choices: [udp, tcp, tls]
     default: udp
+  questions:
+    description: Domains of several transports, instead of O(domains) and O(transport), as P(siptrunk.failover.dns_questions#filter) returns them.
+    type: list
+    elements: dict
+    suboptions:
+      domains:
+        description: See O(domains).
+        type: list
+        elements: str
+        required: true
+      transport:
+        description: The SIP transport to look for.
+        type: str
+        choices: [udp, tcp, tls]
+        required: true
   nameservers:
     description:
       - The name servers to ask, in this order, each V(address), V(address:port) or V([IPv6 address]:port).
@@ -106,7 +121,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 results:
-  description: One entry for each of O(domains), in the same order. Also returned when the module fails by O(fail_on_error).
+  description: One entry for each of O(domains), or of those of O(questions), in the same order. Also returned when the module fails by O(fail_on_error).
   returned: when the look-ups were made
   type: list
   elements: dict
@@ -192,12 +207,20 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import resolver
 
+DOMAINS = {"type": "list", "elements": "str"}
+TRANSPORT = {"type": "str", "choices": ["udp", "tcp", "tls"]}
+
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "domains": {"type": "list", "elements": "str", "required": True},
-            "transport": {"type": "str", "choices": ["udp", "tcp", "tls"], "default": "udp"},
+            "domains": DOMAINS,
+            "transport": {**TRANSPORT, "default": "udp"},
+            "questions": {
+                "type": "list",
+                "elements": "dict",
+                "options": {"domains": {**DOMAINS, "required": True}, "transport": {**TRANSPORT, "required": True}},
+            },
             "nameservers": {"type": "list", "elements": "str"},
             "timeout": {"type": "float", "default": 2},
             "lifetime": {"type": "float", "default": 5},
@@ -205,12 +228,17 @@ def main() -> None:
             "concurrency": {"type": "int", "default": 150},
             "fail_on_error": {"type": "bool", "default": False},
         },
+        mutually_exclusive=[("domains", "questions")],
+        required_one_of=[("domains", "questions")],
         supports_check_mode=True,
     )
     options = dict(module.params)
     fail_on_error = options.pop("fail_on_error")
+    questions = options.pop("questions")
+    if questions is None:
+        questions = [{key: options[key] for key in ("domains", "transport")}]
     try:
-        results = resolver.resolve(**options)
+        results = [result for question in questions for result in resolver.resolve(**{**options, **question})]
     except resolver.ResolverMissing as error:
         module.fail_json(msg=missing_required_lib("dnspython >= 2.0", url="https://www.dnspython.org"), exception=str(error))
     except (ValueError, OSError) as error:

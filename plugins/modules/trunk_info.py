@@ -23,8 +23,8 @@ options:
     description:
       - The plan on the managed host, where the role of the phone system has put it. It says which trunks and targets there are.
       - The default is V(/etc/asterisk/siptrunk/plan.json) for O(engine=asterisk), and V(/etc/freeswitch/siptrunk/plan.json) for
-        O(engine=freeswitch). A FreeSWITCH that was built with a prefix has its configuration in C(etc/freeswitch) below that, such as
-        V(/usr/local/freeswitch/etc/freeswitch/siptrunk/plan.json), which then has to be given.
+        O(engine=freeswitch). A FreeSWITCH that was built here has its configuration elsewhere, such as in
+        V(/usr/local/freeswitch/etc/freeswitch/siptrunk/plan.json), which then has to be given; M(siptrunk.failover.freeswitch_info) finds it.
       - For O(engine=sbc) it is V(/etc/kamailio/siptrunk/plan.json).
     type: path
   trunks:

@@ -9,6 +9,7 @@ checked here. All that is wrong is reported at once, each problem naming its ite
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import re
 from collections.abc import Iterable, Iterator
@@ -56,6 +57,7 @@ _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
     "prepend": (_DIGITS, "at most 32 digits, *, # or +"),
     "sbcs": (_WORD, "the name of a group of the inventory: letters, digits, '_' and '-'"),
     "inbound_context": (_WORD, "at most 64 letters, digits, '_' and '-'"),
+    "names": (_HOST, "a host name"),
     "codecs": (re.compile(r"[A-Za-z0-9]+"), "names of codecs, such as alaw"),
 }
 
@@ -136,8 +138,7 @@ def _check_shape(options: dict[str, Any], item: dict[str, Any], prefix: str) -> 
             hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(options))}"
             yield f"unknown key '{path}': {hint}"
             continue
-        if options[key].get("no_log") and value is not None and not isinstance(value, str):
-            yield f"{path}: expected a string, got {_kind(value)}; put it in quotes"
+        yield from _check_quotes(path, value, options[key])
         yield from _check_strings(path, value)
         if value is None and options[key].get("default") is not None:
             yield f"{path}: expected a value, got nothing; give one, or remove the key"
@@ -158,6 +159,19 @@ def _check_nested(option: dict[str, Any], value: Any, path: str) -> Iterator[str
             yield from _check_shape(option["options"], entry, f"{where}.")
         else:
             yield f"{where}: expected a mapping, got {_kind(entry)}"
+
+
+def _check_quotes(path: str, value: Any, option: dict[str, Any]) -> Iterator[str]:
+    """Strings without quotes, which YAML read as something else: 011 as 9, +49 as 49, no as false. What the user wrote is lost by then."""
+    if option.get("type") == "list" and option.get("elements") == "str" and isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _check_quotes(f"{path}[{index}]", entry, {"type": "str", "no_log": option.get("no_log")})
+    elif option.get("type") == "str" and value is not None and not isinstance(value, str):
+        got, hint = _kind(value), "put it in quotes"
+        if isinstance(value, (bool, int, float, datetime.date)):
+            got = got if option.get("no_log") else str(value).lower()
+            hint = 'put it in quotes, as in "011": without them YAML makes 9 of 011, drops the plus of +49, and takes no for false'
+        yield f"{path}: expected a string, got {got}; {hint}"
 
 
 def _check_strings(path: str, value: Any) -> Iterator[str]:
@@ -196,7 +210,7 @@ def _items(trunks: list, routes: list, policy: dict) -> Iterator[tuple[str, dict
     yield "siptrunk_policy", policy
     for where, item in (*_named("siptrunk_trunks", trunks), *_named("siptrunk_routes", routes)):
         yield where, item
-        for key in ("digits", "probe"):
+        for key in ("digits", "probe", "tls"):
             if key in item:
                 yield f"{where}: {key}", item[key]
         for index, server in enumerate(item.get("servers") or []):
@@ -218,7 +232,7 @@ def _check_values(item: dict[str, Any]) -> Iterator[str]:
                 if not form.fullmatch(text):
                     yield f"{key} '{text}': expected {expected}"
     if "verdicts" in item:
-        yield from verdicts.parse_overrides(item["verdicts"])[1]
+        yield from verdicts.parse_overrides(item["verdicts"], of_trunk="transport" in item)[1]
 
 
 def _check_trunk(trunk: dict[str, Any]) -> Iterator[str]:
@@ -238,6 +252,8 @@ def _check_trunk(trunk: dict[str, Any]) -> Iterator[str]:
         yield "password without username: give the username of the account"
     elif (trunk["username"] or trunk["auth_username"]) and not trunk["password"]:
         yield "password is missing: username is set, so the carrier will ask for it; give it, or remove username"
+    if trunk["transport"] != "tls" and (trunk["tls"]["names"] or trunk["tls"]["wildcard"]):
+        yield f"tls: the transport is {trunk['transport']}; set transport: tls, or remove these settings"
     if 0 < trunk["probe"]["interval"] < trunk["probe"]["timeout"]:
         yield f"probe: timeout {trunk['probe']['timeout']:g}: expected at most the interval, {trunk['probe']['interval']:g} seconds"
     for network in trunk["inbound_from"]:

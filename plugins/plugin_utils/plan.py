@@ -7,8 +7,10 @@ The plan is all an engine needs, without the passwords:
 
 {
   "trunks":   [{name, carrier, site, transport, domain, account, from_user, from_domain,
-                caller_id, codecs, digits, inbound: {from, context}, max_channels, probe,
-                targets: [{id, host, address, port, priority, weight, family}],
+                caller_id, identity: {asserted}, tls: {wildcard}, options: {object: {option: value}}, codecs, digits,
+                inbound: {from, context, contacts: [{user, trunk, context}]}, max_channels, probe,
+                targets: [{id, host, address, port, priority, weight, family,
+                           proves: [names, over TLS]}],
                 registrations: [a target, and its name]}],
   "routes":   [{name, match: [{pattern, regex}], emergency, trunks: [[{name, weight}]],
                 max_attempts, max_targets, cool_down, hunt_after_ringing,
@@ -27,6 +29,7 @@ Targets stand in the order of RFC 2782 without its draw: priority, weight descen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from itertools import combinations
 from typing import Any
@@ -34,6 +37,9 @@ from typing import Any
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import addresses, patterns, verdicts
 from ansible_collections.siptrunk.failover.plugins.plugin_utils import capabilities as can
 from ansible_collections.siptrunk.failover.plugins.plugin_utils.model import ModelError
+
+# A user part that every engine's dialplan takes as it stands.
+_CONTACT = re.compile(r"[A-Za-z0-9+.][A-Za-z0-9+._-]*")
 
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 
@@ -70,11 +76,14 @@ def compile_plan(
     # by name, so that the order in which the user wrote them changes nothing, not even the names of tables
     settings = [_before_sbcs(trunk, hunts or {}, problems) for trunk in sorted(model["trunks"], key=lambda trunk: trunk["name"])]
     trunks = [_trunk(trunk, no_response_timeout["effective"], capabilities, answers, problems, warnings) for trunk in settings]
+    if capabilities["one_tls_name"]:
+        _choose_tls_names(trunks, settings, capabilities["engine"], problems, warnings)
     by_name = {trunk["name"]: (trunk, given) for trunk, given in zip(trunks, settings, strict=True)}
     in_order = sorted(model["routes"], key=lambda route: route["name"])
     routes = [_route(route, by_name, model["policy"], capabilities, tables, problems, warnings) for route in in_order]
     if problems:
         raise ModelError(problems)
+    warnings[:0] = [f"siptrunk_policy: {doubt}" for doubt in verdicts.doubts(model["policy"]["verdicts"])]
     unused = sorted(set(by_name) - {member["name"] for route in routes for group in route["trunks"] for member in group})
     if lack := can.missing(capabilities, "no_progress"):
         warnings.append(f"{lack.partition(';')[0]}: ring_timeout bounds it")
@@ -82,7 +91,7 @@ def compile_plan(
         warnings.append(f"trunk '{unused[0]}' stands in no route: no call leaves through it")
     elif unused:
         warnings.append(f"{len(unused)} trunks stand in no route, so that no call leaves through them: {', '.join(unused)}")
-    warnings.extend(_claim_inbound(trunks))
+    warnings.extend(_claim_inbound(trunks, capabilities))
     return dict(zip(KEYS, (trunks, routes, _numbers(routes), tables.by_name, no_response_timeout, warnings), strict=True))
 
 
@@ -148,18 +157,23 @@ def _trunk(
             f"not on {trunk['probe']['alive_on']}"
         )
     needs = [("register", trunk["register"]), ("register_each", trunk["register"] == "each"), ("max_channels", trunk["max_channels"])]
-    needs.append(("realm", trunk["realm"]))
+    needs += [("realm", trunk["realm"]), ("tls_wildcard", trunk["tls"]["wildcard"])]
     problems.extend(f"{where}: {lack}" for feature, used in needs if used and (lack := can.missing(capabilities, feature)))
     if trunk["password"]:
         login = trunk["auth_username"] or trunk["username"]
         problems.extend(f"{where}: {problem}" for problem in can.unsendable(capabilities, login, trunk["password"]))
 
+    warnings.extend(f"{where}: {doubt}" for doubt in verdicts.doubts(trunk["verdicts"]))
+    options, refused = can.engine_options(capabilities, trunk["engine_options"])
+    problems.extend(f"{where}: {problem}" for problem in refused)
     targets = _targets(trunk, capabilities, answers, where, problems, warnings)
     interval = trunk["probe"]["interval"]
     domain = (trunk["domain"] or "").rstrip(".") or None
     return {
         **{key: trunk[key] for key in ("name", "carrier", "site", "transport", "from_user", "caller_id")},
-        **{key: trunk[key] for key in ("codecs", "digits", "max_channels")},
+        **{key: trunk[key] for key in ("codecs", "digits", "max_channels", "identity")},
+        "tls": {"wildcard": trunk["tls"]["wildcard"]},
+        "options": options,
         "domain": domain,
         "from_domain": trunk["from_domain"] or (domain and addresses.host_of(domain)),
         "account": trunk["username"]
@@ -221,6 +235,9 @@ def _targets(
         families = " and ".join(capabilities["address_families"])
         problems.append(f"{where}: none of its addresses is {families}, which is what {capabilities['engine']} uses; give servers with such addresses")
     usable.sort(key=lambda t: (t["priority"], -t["weight"], t["host"], addresses.sort_key(t["address"]), t["port"]))
+    domain = trunk["domain"] and addresses.host_of(trunk["domain"].rstrip("."))
+    if trunk["transport"] == "tls" and domain:
+        _check_names(domain, trunk["tls"]["names"], sorted({target["host"] for target in usable}), capabilities, where, problems, warnings)
     unique = {(target["address"], target["port"]): target for target in reversed(usable)}
     ordered = [target for target in usable if unique[target["address"], target["port"]] is target]
     return [
@@ -232,17 +249,79 @@ def _targets(
             "priority": target["priority"],
             "weight": target["weight"],
             "family": addresses.family(target["address"]),
+            "proves": sorted({(domain or target["host"]).lower(), *(name.lower().rstrip(".") for name in trunk["tls"]["names"])})
+            if trunk["transport"] == "tls"
+            else [],
         }
         for number, target in enumerate(ordered, start=1)
     ]
 
 
-def _claim_inbound(trunks: list[dict[str, Any]]) -> Iterable[str]:
-    """Let each source address belong to one trunk; say which trunks had to share."""
-    claims = addresses.Claims()
+def _check_names(
+    domain: str, names: list[str], hosts: list[str], capabilities: dict[str, Any], where: str, problems: list[str], warnings: list[str]
+) -> None:
+    """Whoever forges a DNS answer can name a host with a good certificate of its own: only what the user configured is to be proved (RFC 5922)."""
+    known = {name.lower().rstrip(".") for name in names}
+    for host in hosts:
+        if host.lower() == domain.lower() or host.lower().endswith("." + domain.lower()) or host.lower() in known:
+            continue
+        if can.missing(capabilities, "tls_by_domain"):
+            problems.append(
+                f"{where}: DNS leads from '{domain}' to '{host}', and {capabilities['engine']} checks a certificate against that host; "
+                f"where the carrier's documents name it, add it to tls: names"
+            )
+        else:
+            proves = [domain] if capabilities["one_tls_name"] else sorted({domain, *names})
+            warnings.append(f"{where}: DNS leads from '{domain}' to '{host}', whose certificate must be for {' or '.join(proves)}")
+
+
+def _choose_tls_names(
+    trunks: list[dict[str, Any]], settings: list[dict[str, Any]], engine: str, problems: list[str], warnings: list[str]
+) -> None:
+    """Leave one name to prove at each address and port: the target's host where the user gave it, else the domain, else the first listed."""
+    there: dict[tuple[str, int], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for trunk in trunks:
+        for target in trunk["targets"]:
+            if target["proves"]:
+                there.setdefault((target["address"], target["port"]), []).append((trunk, target))
+    for (address, port), pairs in sorted(there.items()):
+        common = set.intersection(*(set(target["proves"]) for _trunk, target in pairs))
+        if not common:
+            names = "; ".join(f"'{trunk['name']}': {', '.join(target['proves'])}" for trunk, target in pairs)
+            problems.append(
+                f"trunks at {address}:{port} over TLS accept no common certificate name ({names}), and {engine} can verify one name for each "
+                f"address and port; add one name of the carrier's certificate to tls: names of each of them"
+            )
+            continue
+        wanted = [target["host"].lower() for _trunk, target in pairs] + [addresses.host_of(trunk["domain"] or "").lower() for trunk, _target in pairs]
+        listed = [name.lower().rstrip(".") for trunk in settings for name in trunk["tls"]["names"]]
+        name = next(name for name in [*wanted, *listed, *sorted(common)] if name in common)
+        for trunk, target in pairs:
+            if len(target["proves"]) > 1:
+                warnings.append(f"trunk '{trunk['name']}': {engine} accepts only a certificate for '{name}' at {address}:{port}, none for its other names")
+            target["proves"][:] = [name]  # of the registration at this target, too
+
+
+def _claim_inbound(trunks: list[dict[str, Any]], capabilities: dict[str, Any]) -> Iterable[str]:
+    """Let each source address belong to one trunk; say which trunks had to share.
+
+    A carrier sends a registered account's calls to the contact that registered, which tells two accounts at one address apart.
+    """
+    claims = addresses.Claims()
+    by_name = {trunk["name"]: trunk for trunk in trunks}
+    by_contact = not can.missing(capabilities, "inbound_by_contact")
+    for trunk in trunks:
+        trunk["inbound"]["contacts"] = []
         trunk["inbound"]["from"], shared = claims.claim(trunk["name"], trunk["inbound"]["from"])
         for name, networks in sorted(shared.items()):
+            user = trunk["account"]["username"] if trunk["registrations"] else ""
+            known = {contact["user"] for contact in by_name[name]["inbound"]["contacts"]} | {(by_name[name]["account"] or {}).get("username")}
+            if by_contact and _CONTACT.fullmatch(user) and user not in known:
+                contact = {"user": user, "trunk": trunk["name"], "context": trunk["inbound"]["context"]}
+                by_name[name]["inbound"]["contacts"].append(contact)
+                others = f"those to the contact '{user}' count as '{trunk['name']}', all others as '{name}'"
+                yield f"trunks '{name}' and '{trunk['name']}' both receive calls from {', '.join(networks)}: {others}"
+                continue
             yield f"trunks '{name}' and '{trunk['name']}' both receive calls from {', '.join(networks)}: those calls count as '{name}'"
 
 
@@ -297,6 +376,7 @@ def _route(
     plan["worst_post_dial_delay"] = _worst(costs)
     bound = "ring_timeout" if can.missing(capabilities, "no_progress") else "no_progress_timeout"
     _check_worst(plan, chosen("max_post_dial_delay"), bound, where, problems, warnings)
+    warnings.extend(f"{where}: {doubt}" for doubt in verdicts.doubts(route["verdicts"]))
     warnings.extend(f"{where}: {fate}" for fate in _shared_fate([trunks[name][0] for name in members]))
     return plan
 
@@ -355,7 +435,7 @@ def _step(bounds: dict[str, dict[str, float]], table: dict[str, str], hunt_after
             times.append(bounds["ring"]["latest"])
         return max(times, default=0)
 
-    return longest(verdicts.NEXT_TARGET), longest(verdicts.NEXT_TARGET, verdicts.NEXT_TRUNK)
+    return longest(verdicts.NEXT_TARGET), longest(verdicts.NEXT_TARGET, verdicts.NEXT_TRUNK, verdicts.FULL)
 
 
 def _worst(costs: dict[str, tuple[int, tuple[float, float]]]) -> dict[str, Any]:
@@ -410,7 +490,7 @@ class _Tables:
     def _name_of(self, overrides: tuple[dict, ...]) -> str:
         merged = dict(verdicts.DEFAULTS)
         for override in overrides:
-            merged.update(verdicts.parse_overrides(override)[0])
+            merged.update(verdicts.parse_overrides(override, of_trunk=True)[0])
         table = {str(outcome): verdict for outcome, verdict in merged.items()}
         for name, known in self.by_name.items():
             if known == table:

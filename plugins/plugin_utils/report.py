@@ -135,6 +135,8 @@ def outcome_of(attempt: dict[str, Any]) -> str:
 def fault(attempt: dict[str, Any]) -> bool:
     """Whether the attempt failed by the carrier's fault."""
     outcome = outcome_of(attempt)
+    if attempt["verdict"] == "full":
+        return False
     return attempt["verdict"] != "final" or outcome in FAULTS or outcome == "408" or (outcome[0] == "5" and len(outcome) == 3)
 
 
@@ -142,7 +144,7 @@ def fate(call: dict[str, Any]) -> str:
     """answered, refused (the callee's own busy, no, or silence), cancelled, lost; open while nothing is known."""
     if call["result"] != "failed":
         return call["result"]
-    return "lost" if not call["attempts"] or fault(call["attempts"][-1]) else "refused"
+    return "lost" if not call["attempts"] or call["attempts"][-1]["verdict"] == "full" or fault(call["attempts"][-1]) else "refused"
 
 
 def from_events(events: list[dict[str, Any]], recorded: set[str | None]) -> list[dict[str, Any]]:
@@ -698,7 +700,7 @@ def by_trunk(hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "pdd": _median(delays),
                 "pdd_95": percentile(delays, 0.95),
                 "attempts": sum(attempts[trunk].values()),
-                "failed": sum(number for (verdict, _outcome), number in attempts[trunk].items() if verdict != "final"),
+                "failed": sum(number for (verdict, _outcome), number in attempts[trunk].items() if verdict not in ("final", "full")),
                 "outcomes": [
                     {"verdict": verdict, "what": words(outcome, reasons[outcome]) if outcome != "200" else "200 OK", "count": number}
                     for (verdict, outcome), number in sorted(attempts[trunk].items(), key=lambda item: (item[0][0] == "final", -item[1], item[0]))

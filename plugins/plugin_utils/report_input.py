@@ -17,7 +17,7 @@ from typing import Any
 
 LONGEST_TEXT = 120
 MOST_ATTEMPTS = 40  # of one call
-VERDICTS = ("final", "next_target", "next_trunk")
+VERDICTS = ("final", "full", "next_target", "next_trunk")
 RESULTS = ("answered", "cancelled", "failed")
 QUALITY = ("rx_packets", "rx_lost", "rx_jitter_ms", "tx_packets", "tx_lost", "tx_jitter_ms", "rtt_ms")
 

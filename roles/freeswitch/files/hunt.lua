@@ -11,7 +11,10 @@ local api = freeswitch.API()
 local HOOK_REST = 60 -- seconds without a hook that failed
 local HOOK_TIME = 1000 -- milliseconds that a hook may take
 local LEG_WAIT = 500 -- milliseconds until a leg that failed has told of it
-local NO_LEG = {INVALID_GATEWAY = true, GATEWAY_DOWN = true, DESTINATION_OUT_OF_ORDER = true, INVALID_URL = true}
+local CHALLENGED_AFTER = 40 -- seconds; a probe still pending after that was challenged (401/407)
+-- 100rel besides FreeSWITCH's own extensions: a carrier may take no call without PRACK (RFC 3262). The profile's enable-100rel would also answer
+-- calls in with reliable 183s, and leave the SDP out of their 200 (mod_sofia.c: NUTAG_INCLUDE_EXTRA_SDP).
+local SUPPORTED = "timer, 100rel, path, replaces"
 
 -- What the caller is told of an outcome that says something about the number; a carrier that was down says nothing about it.
 local TOLD = {
@@ -20,14 +23,19 @@ local TOLD = {
     ["486"] = "486 Busy Here", ["600"] = "486 Busy Here", ["603"] = "603 Decline", ["604"] = "404 Not Found", ["607"] = "603 Decline",
     ["608"] = "603 Decline", rang_out = "480 Temporarily Unavailable",
 }
--- Of each leg: the SIP code alone counts; a redirect is never followed; the caller hears early media, and the bounds hold.
-local LEG = "{ignore_q850_reason=true,outbound_redirect_fatal=true,bridge_early_media=true}"
+-- Of each leg: the SIP code alone counts; a redirect is never followed; who calls stands in no header but those of this file; and where
+-- the carrier takes no RFC 4733 events, digits go in the sound (digits.lua) and never as SIP INFO.
+local LEG = "{ignore_q850_reason=true,outbound_redirect_fatal=true,sip_cid_type=none,rtp_info_when_no_2833=false}"
+-- Causes with which a leg ends before its INVITE: its trunk is full, or another call has the trial. No SIP code is mapped to them.
+local NO_SLOT, NO_TRIAL = "PRE_EMPTED", "CHAN_NOT_IMPLEMENTED"
+local ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>' -- RFC 3323 section 4.1.1.3
+local IDENTITY = {pai = "P-Asserted-Identity", ppi = "P-Preferred-Identity", rpid = "Remote-Party-ID"}
 -- Set for the hunt alone: what the operator's dialplan bridges after it is the operator's.
 local BORROWED = {
-    "continue_on_fail", "hangup_after_bridge", "export_vars", "nolocal:api_hangup_hook", "nolocal:api_on_answer",
-    "effective_caller_id_number", "effective_caller_id_name",
+    "continue_on_fail", "hangup_after_bridge", "export_vars", "effective_caller_id_number", "effective_caller_id_name",
+    "sip_copy_custom_headers", "sip_copy_multipart", "push_channel_name",
 }
--- Left over from the attempt before, where a leg got no channel.
+-- Left over from the previous attempt, where a leg got no channel.
 local STALE = {"last_bridge_hangup_cause", "sip_invite_failure_phrase", "sip_hangup_phrase"}
 
 local function ask(command, arguments)
@@ -94,7 +102,7 @@ end
 -- --- the call ---
 
 local number = get("destination_number") or ""
-local caller = get("caller_id_number") or ""
+local caller, caller_name = get("caller_id_number") or "", get("caller_id_name") or ""
 local uuid = session:get_uuid()
 if jit then math.randomseed(tonumber(uuid:sub(1, 8), 16)) end -- LuaJIT would draw the same for every call
 local route = dofile(folder .. "/route-" .. name .. ".lua")
@@ -157,21 +165,88 @@ local function operators_hook(leg)
     return {trunk = leg.trunk, target = leg.target, caller_id = given.caller_id, headers = headers}
 end
 
+-- --- who calls ---
+
+local function is_anonymous(text)
+    text = (text or ""):lower()
+    return text == "anonymous" or text == "restricted" or text == "withheld" or text == "private"
+end
+
+-- Whether the caller withholds the number: by the flags of the channel (the application `privacy`, and what FreeSWITCH reads from Privacy and
+-- Remote-Party-ID), by these headers themselves, of which it does not know all values (RFC 3323), by From, or by a caller ID of the dialplan's.
+local function is_withheld()
+    if get("privacy_hide_number") == "true" or (get("sip_from_host") or ""):lower() == "anonymous.invalid" then return true end
+    for _, variable in ipairs({"sip_from_user", "caller_id_number", "caller_id_name", "effective_caller_id_number", "effective_caller_id_name"}) do
+        if is_anonymous(get(variable)) then return true end
+    end
+    for variable, words in pairs({
+        sip_Privacy = "id user header session full", sip_h_Privacy = "id user header session full", origination_privacy = "hide_number",
+    }) do
+        for word in (get(variable) or ""):lower():gmatch("[%w_]+") do
+            if (" " .. words .. " "):find(" " .. word .. " ", 1, true) then return true end
+        end
+    end
+    local privacy = (get("sip_Remote-Party-ID") or ""):lower():match("privacy=\"?(%a+)")
+    return privacy ~= nil and privacy ~= "off"
+end
+
+local withheld = is_withheld()
+
+-- The name that goes with the number in From: none where the trunk shows another number. A phone without a name has its number there.
+local function name_of(trunk)
+    local said = (caller_name:gsub("[%c\"\\%%<>$]", ""))
+    return trunk.shows_name and said:find("[^%d%s*#+-]") and said ~= "unknown" and said or "_undef_" -- FreeSWITCH's words for no name
+end
+
+-- The headers that say who calls, besides From.
+local function identity(trunk, target, number_shown)
+    local headers = {}
+    if withheld then headers.Privacy = "id" end
+    local user = plain(number_shown, "0-9a-zA-Z*#+._-"):gsub("#", "%%23")
+    if trunk.asserted ~= "none" and user ~= "" and not is_anonymous(user) then
+        local value = "<sip:" .. user .. "@" .. target.identity_host .. ">"
+        if trunk.asserted == "rpid" then value = value .. ";party=calling;privacy=" .. (withheld and "full" or "off") .. ";screen=yes" end
+        headers[IDENTITY[trunk.asserted]] = value
+    end
+    return headers
+end
+
+-- --- attempts ---
+
+-- Variables of the next leg alone: on the caller's own channel, where they stand until the leg is made, they have names that mean nothing.
+local leg_variables = {}
+local function give_leg(variable, value)
+    leg_variables[#leg_variables + 1] = "nolocal:" .. variable
+    set("nolocal:" .. variable, value)
+end
+
+local operators_exports = get("export_vars")
+local function forget_leg()
+    for _, variable in ipairs(leg_variables) do set(variable) end
+    leg_variables = {}
+end
+
 -- What leg.lua tells of a leg, a moment after its end. When it does not, the caller's channel tells whether it rang.
-local function leg_report(attempt)
-    local key, ends = "siptrunk_leg/" .. attempt.key, now() + (NO_LEG[get("originate_disposition")] and 0 or LEG_WAIT)
+local function leg_report(attempt, has_leg)
+    local key, ends = "siptrunk_leg/" .. attempt.leg, now() + (has_leg and LEG_WAIT or 0)
     local said = ask("hash", "select/" .. key)
     while said == "" and now() < ends do
         freeswitch.msleep(2)
         said = ask("hash", "select/" .. key)
     end
-    -- one that comes too late is removed all the same
-    api:execute(said == "" and "sched_api" or "hash", (said == "" and "+5 none hash " or "") .. "delete/" .. key)
-    local code, port, rang, heard, answered, come, missed, sent = said:match("^(%S+) (%S+) (%S+) (%d+) (%d+) (%S+) (%S+) (%S+)$")
+    if said ~= "" then
+        api:execute("hash", "delete/" .. key)
+    elseif ask("uuid_exists", attempt.leg) == "true" then -- it was transferred, and lives on: leg.lua need not report its end
+        api:execute("hash", "insert/" .. key .. "/gone")
+    else -- one that comes too late is removed all the same
+        api:execute("sched_api", "+5 none hash delete/" .. key)
+    end
+    local code, port, rang, heard, answered, come, missed, sent, taken, cause =
+        said:match("^(%S+) (%S+) (%S+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S+) (%S+)$")
     if code then
         return {
             code = code:match("^%d%d%d$"), port = port, rang = rang:match("^%d+$"), heard = tonumber(heard) / 1000, answered = tonumber(answered) / 1000,
-            come = tonumber(come), missed = tonumber(missed), sent = tonumber(sent),
+            come = tonumber(come), missed = tonumber(missed), sent = tonumber(sent), taken = taken == "yes", cause = cause,
         }
     end
     rang = since("progress_media_time") >= attempt.began and "183" or since("progress_time") >= attempt.began and "180" or nil
@@ -206,53 +281,83 @@ end
 -- What became of an attempt without an answer: the outcome (a SIP code or a name), the code for the record, the reason, whether it rang.
 -- The truth is in the SIP code: FreeSWITCH gives 403 and 603 the same cause.
 local function outcome_of(ended, bounds)
-    local disposition = get("originate_disposition") or ""
+    local cause = ended.cause or get("originate_disposition") or "" -- of a leg that had early media the disposition says nothing
     local code, port, rang = ended.code, ended.port, ended.rang
     local phrase = plain(get("sip_hangup_phrase"), "a-zA-Z0-9 .,")
-    if disposition == "ALLOTTED_TIMEOUT" or disposition == "NO_ANSWER" then return "rang_out", rang or "180", "", rang or "180" end
-    if disposition == "PROGRESS_TIMEOUT" then
+    if cause == "ALLOTTED_TIMEOUT" or cause == "NO_ANSWER" then return "rang_out", rang or "180", "", rang or "180" end
+    if cause == "PROGRESS_TIMEOUT" then
         -- A 100 shows in no variable. Without one the bound for silence would have ended it, where that is the shorter.
         if bounds.silence.effective < bounds.progress.effective then return "no_progress", "100", "Trying", rang end
         return "silent", nil, "", rang
     end
-    if code == "904" then return "407", "407", "the carrier did not take the credentials", rang end -- 401 and 407 alike
+    -- 401 and 407 alike: FreeSWITCH makes up a code or a cause, and its channel never sees the challenge.
+    if code == "904" then return "407", "407", "the carrier did not take the credentials", rang end
+    if code == "900" then return "407", "407", "a challenge that FreeSWITCH cannot meet", rang end
+    if cause == "MANDATORY_IE_MISSING" then return "407", "407", "a challenge, and the trunk has no account", rang end
+    if cause == "INCOMPATIBLE_DESTINATION" and rang == "183" then return "488", rang, "media that cannot be used", rang end
     if (code == "408" or code == "503") and port == "0" then return code == "503" and "unreachable" or "silent", nil, "", rang end
     if code and code >= "300" and code < "700" then return code, code, phrase, rang end
-    return "unreachable", nil, plain(disposition, "A-Z_"), rang
+    return "unreachable", nil, plain(cause, "A-Z_"), rang
 end
+
+-- Usually a person's word: a trunk may change its verdict, but not after the phone rang.
+local function spoken(outcome) return outcome == "486" or outcome:find("^6") and outcome ~= "604" and outcome ~= "606" end
 
 local function verdict_of(verdicts, outcome)
     return route.verdicts[verdicts][outcome] or route.verdicts[verdicts][outcome:sub(1, 1) .. "XX"]
 end
 
--- Ask a target; on trial, one call at a time may. Returns the verdict, or "full" or "trial"; nil when the call is over.
-local function ask_target(trunk, target, on_trial)
+-- How many calls are up through the trunk, in and out.
+local function usage(trunk) return tonumber(ask("limit_usage", "hash siptrunk " .. trunk.name)) or 0 end
+
+-- Try a target; on trial, one call at a time may. Returns the verdict, or "no_slot" or "trial"; nil when the call is over.
+local function try_target(trunk, target, on_trial)
+    local limit = not route.emergency and trunk.max_channels > 0 and trunk.max_channels
+    if limit and usage(trunk) >= limit then return "no_slot" end -- without a leg; of calls at the same moment the leg's own limit decides
     -- FreeSWITCH puts it into the From header as it is
     local caller_id = trunk.caller_id ~= "" and trunk.caller_id or plain(caller, "0-9a-zA-Z*+._-")
     local leg = operators_hook({trunk = trunk.name, target = target.id, caller_id = caller_id, headers = {}})
     local bounds, verdicts = target.bounds, target.verdicts
     local callee = trunk.digits.prepend .. number:sub(trunk.digits.strip + 1)
     for _, variable in ipairs(STALE) do set(variable) end
-    set("originate_disposition", "FULL")
+    set("originate_disposition", "NONE")
     set("effective_caller_id_number", leg.caller_id)
-    set("effective_caller_id_name", leg.caller_id)
-    for key, value in pairs(leg.headers) do set("sip_h_" .. key, value) end
-    local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, key = uuid .. "-" .. #attempts, began = now()}
+    set("effective_caller_id_name", name_of(trunk))
+    local attempt = {trunk = trunk.name, target = target.address .. ":" .. target.port, leg = ask("create_uuid", ""), began = now()}
     local connected = since("answered_time") > 0 -- before: a menu, a queue. Then the leg alone tells whether the carrier answered.
-    set("nolocal:api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.key)
-    set("nolocal:api_on_answer", table.concat({"lua", folder .. "/answered.lua", name, attempt.trunk, attempt.target, attempt.began, uuid}, " "))
-    local place = "limit_usage_siptrunk_trial_" .. trunk.name -- which mod_hash sets for who got in
-    set(place)
-    local try_alone = on_trial and "hash siptrunk_trial " .. trunk.name .. " 1 limit_execute " or ""
-    session:execute("limit_execute", try_alone .. string.format("hash siptrunk %s %s bridge %s[absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
-        trunk.name, not route.emergency and trunk.max_channels > 0 and trunk.max_channels or "-", LEG,
-        trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%23"))))
-    for key in pairs(leg.headers) do set("sip_h_" .. key) end
-    if get("originate_disposition") == "FULL" and session:ready() then return on_trial and not get(place) and "trial" or "full" end
+
+    give_leg("sip_h_Supported", SUPPORTED)
+    for variable, value in pairs(trunk.leg) do give_leg(variable, value) end -- the operator's; what comes below has the last word
+    -- The leg counts for the trunk as long as it lives, wherever the call is transferred. It holds the trial, too.
+    give_leg("limit_ignore_transfer", "true")
+    give_leg("execute_on_originate_siptrunk_slot", string.format("limit hash siptrunk %s %s !%s", trunk.name, limit or "-", NO_SLOT))
+    if on_trial then give_leg("execute_on_originate_siptrunk_trial", string.format("limit hash siptrunk_trial %s 1 !%s", trunk.name, NO_TRIAL)) end
+    give_leg("api_hangup_hook", "lua " .. folder .. "/leg.lua " .. attempt.leg)
+    give_leg("api_on_answer_siptrunk", table.concat({"lua", folder .. "/answered.lua", name, attempt.trunk, attempt.target, attempt.began, uuid}, " "))
+    give_leg("api_before_bridge_siptrunk", "lua " .. folder .. "/digits.lua " .. attempt.leg .. " " .. uuid)
+    -- With early media both channels are bridged, and leg_timeout holds no longer.
+    local ends = attempt.began + bounds.ring.effective * 1000
+    give_leg("api_on_pre_answer_siptrunk", string.format("sched_api %d none lua %s/ring.lua %s %d&", math.floor(ends / 1000), folder, attempt.leg, ends))
+    if withheld then give_leg("sip_force_full_from", ANONYMOUS) end
+    for key, value in pairs(identity(trunk, target, leg.caller_id)) do give_leg("sip_h_" .. key, value) end
+    for key, value in pairs(leg.headers) do give_leg("sip_h_" .. key, value) end
+    set("export_vars", (operators_exports and operators_exports .. "," or "") .. table.concat(leg_variables, ","))
+
+    local legs = get("originated_legs")
+    -- sip_use_gateway: whose account signs a request after the leg has ended, a BYE that is challenged
+    session:execute("bridge", string.format(
+        "%s[origination_uuid=%s,sip_use_gateway=%s,absolute_codec_string=^^:%s,leg_progress_timeout=%d,leg_timeout=%d]sofia/gateway/%s/%s",
+        LEG, attempt.leg, target.id, trunk.codecs, bounds.progress.effective, bounds.ring.effective, target.id, (callee:gsub("#", "%%23"))))
+    local disposition, has_leg = get("originate_disposition"), get("originated_legs") ~= legs
+    forget_leg()
+    if session:ready() and (disposition == NO_SLOT or disposition == NO_TRIAL) then
+        api:execute("sched_api", "+5 none hash delete/siptrunk_leg/" .. attempt.leg)
+        return disposition == NO_SLOT and "no_slot" or "trial"
+    end
 
     last_trunk, last_target = attempt.trunk, attempt.target
     local over, answered = now(), connected and 0 or since("answered_time")
-    local ms, ended = over - attempt.began, leg_report(attempt)
+    local ms, ended = over - attempt.began, leg_report(attempt, has_leg)
     if answered == 0 then answered = ended.answered end
     local heard = not post_dial_delay and heard_of(attempt, ended)
     post_dial_delay = heard and string.format("%d", math.floor(heard - began)) or post_dial_delay
@@ -260,26 +365,39 @@ local function ask_target(trunk, target, on_trial)
         result, talked, quality = "answered", math.floor((over - answered) / 1000), sound(ended)
         return note(attempt, "200", "200", "OK", math.max(0, answered - attempt.began), "final")
     end
+    if ended.taken then -- somebody picked up, and FreeSWITCH ended the call: nobody else is called
+        result, told = session:ready() and "failed" or "cancelled", "488 Not Acceptable Here"
+        return note(attempt, "200", "200", "answered with media that cannot be used", ms, "final")
+    end
     if not session:ready() then
         result = "cancelled"
         return note(attempt, "487", "487", "the caller hung up", ms, "final")
     end
     local outcome, code, reason, rang = outcome_of(ended, bounds)
     local verdict = verdict_of(verdicts, outcome)
-    if rang and not route.hunt_after_ringing then verdict = "final" end
+    if rang and (not route.hunt_after_ringing or spoken(outcome)) then verdict = "final" end
     note(attempt, outcome, code, reason, ms, verdict)
     if outcome == "silent" or outcome == "unreachable" then
         api:execute("hash", string.format("insert/siptrunk_cool/%s/%d", target.mark, os.time() + route.cool_down))
     end
-    told = TOLD[outcome] or told
+    told = verdict ~= "full" and TOLD[outcome] or told
     return verdict
+end
+
+-- FreeSWITCH drops a challenged OPTIONS: the gateway stays `pinging`, in its previous state. Silence ends a probe after 32 s at the most.
+-- When it began is in FreeSWITCH's own time, which does not follow the host's clock when that is set: now(), and not os.time().
+local function probed_down(target)
+    local status = ask("sofia", "xmlstatus gateway " .. target.id .. ".probe")
+    if status:find("<status>UP</status>", 1, true) then return false end
+    local began = status:find("<pinging>1</pinging>", 1, true) and tonumber(status:match("<ping>(%d+)</ping>"))
+    return not began or math.floor(now() / 1000) - began <= CHALLENGED_AFTER
 end
 
 -- Why a target is passed over, or nil.
 local function unwell(trunk, target)
     if marked("closed", trunk.name) then return "closed" end
     if marked("held", target.mark) then return "held" end
-    if target.probed and not ask("sofia", "xmlstatus gateway " .. target.id .. ".probe"):find("<status>UP</status>", 1, true) then return "down" end
+    if target.probed and probed_down(target) then return "down" end
     if marked("cool", target.mark) then return "cooling" end
 end
 
@@ -303,19 +421,20 @@ local function hunt()
             result = "cancelled"
             return true
         end
-        local verdict = ask_target(trunk, target, on_trial)
+        local verdict = try_target(trunk, target, on_trial)
         if verdict == "trial" then
             pass_over_for_health(trunk, target, "trial")
             return false
-        elseif verdict == "full" then
+        elseif verdict == "no_slot" then
             left[trunk.name] = true
             pass_over(trunk.name, nil, "full")
             return false
         end
         if not asked[trunk.name] then trunks_asked = trunks_asked + 1 end
         asked[trunk.name] = (asked[trunk.name] or 0) + 1
-        if verdict == "next_trunk" then left[trunk.name] = true end
-        return verdict ~= "next_trunk" and verdict ~= "next_target"
+        local goes_on = verdict == "next_trunk" or verdict == "full"
+        if goes_on then left[trunk.name] = true end
+        return not goes_on and verdict ~= "next_target"
     end
 
     for _, member in ipairs(in_order(route.trunks)) do
@@ -361,9 +480,13 @@ session:setAutoHangup(false)
 local before = {}
 for _, variable in ipairs(BORROWED) do before[variable] = get(variable) end
 for variable, value in pairs({
-    continue_on_fail = "true", hangup_after_bridge = "true", -- the hunt decides what is asked next, and nothing follows an answered call
-    export_vars = (get("export_vars") and get("export_vars") .. "," or "") .. "nolocal:api_hangup_hook,nolocal:api_on_answer",
+    continue_on_fail = "true", hangup_after_bridge = "true", -- the hunt decides what is tried next, and nothing follows an answered call
+    push_channel_name = "false", -- a caller can ask for it, and the name of its channel would be sent to the carrier
 }) do set(variable, value) end
+if withheld then -- what the caller's own headers and body say of it (Diversion, Identity, P-Charge-Info, X-...) stays here
+    set("sip_copy_custom_headers", "false")
+    set("sip_copy_multipart", "false")
+end
 -- A call that came in through a trunk leaves through one only if the operator's dialplan says so.
 if (get("siptrunk_in") or "") ~= "" and get("siptrunk_transit") ~= "yes" then
     told = "403 Forbidden"

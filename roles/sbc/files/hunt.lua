@@ -18,6 +18,13 @@ local TOLD = {
     ["608"] = "603 Decline", rang_out = "480 Temporarily Unavailable",
 }
 
+-- Answers that ask the caller to send the request in another way, and the headers that say in which.
+local ASKS = {
+    ["420"] = "420 Bad Extension", ["421"] = "421 Extension Required", ["422"] = "422 Session Interval Too Small", ["428"] = "428 Use Identity Header",
+    ["429"] = "429 Provide Referrer Identity", ["494"] = "494 Security Agreement Required",
+}
+local ASKED_BY = {"Min-SE", "Require", "Unsupported", "Security-Server"}
+
 local function get(name)
     local value = KSR.pv.get(name)
     if value == nil or value == "<<null>>" or value == "" then return nil end
@@ -246,6 +253,234 @@ local function note(call, outcome, code, reason, verdict)
     return ms
 end
 
+-- --- the caller (RFC 3323, RFC 3325) ---
+
+-- They name the caller beside From (RFC 3325, and its draft of before).
+local IDENTITIES = {"P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"}
+local ASSERTED = {pai = "P-Asserted-Identity", ppi = "P-Preferred-Identity", rpid = "Remote-Party-ID"}
+
+-- They may say who a caller is that does not want to be known.
+local REVEALING = {
+    "Call-Info", "Diversion", "History-Info", "Identity", "In-Reply-To", "Organization", "P-Access-Network-Info", "P-Charge-Info",
+    "P-Charging-Function-Addresses", "P-Charging-Vector", "P-Served-User", "Referred-By", "Reply-To", "Server", "Subject", "User-Agent",
+}
+
+-- A word of a user becomes part of a URI.
+local function word(user) return plain(user, "0-9a-zA-Z*+._-") end
+local function user_in(header) return header and (header:match("[sS][iI][pP][sS]?:([^@;>]*)@") or header:match("[tT][eE][lL]:([^;>]+)")) end
+
+-- Whether the PBX asks that nobody learns the number, in any of the usual forms.
+local function is_withheld()
+    local privacy = (get("$(hdr(Privacy)[*])") or ""):lower()
+    for token in privacy:gmatch("[a-z]+") do
+        if token == "id" or token == "user" or token == "header" or token == "session" then return true end
+    end
+    if (get("$fU") or ""):lower() == "anonymous" or (get("$fd") or ""):lower():find("anonymous%.invalid$") then return true end
+    local party = (get("$hdr(Remote-Party-ID)") or ""):lower():match(";%s*privacy%s*=%s*\"?(%a+)")
+    return party ~= nil and party ~= "off" and party ~= "none"
+end
+
+-- The number, for a carrier that is trusted with it.
+local function identity_of()
+    for _, name in ipairs(IDENTITIES) do
+        local user = word(user_in(get("$hdr(" .. name .. ")")))
+        if user ~= "" and user:lower() ~= "anonymous" then return user end
+    end
+    local user = word(get("$fU"))
+    return user:lower() ~= "anonymous" and user or ""
+end
+
+-- The host of From is the trunk's domain, or ours; its user is the trunk's, or the caller's own number.
+local function host_of(trunk) return trunk.from_domain ~= "" and trunk.from_domain or plan.address end
+local function shown_uri(trunk, withheld, from)
+    if withheld or not trunk then return "sip:anonymous@anonymous.invalid" end
+    local user = trunk.from_user ~= "" and trunk.from_user or trunk.caller_id ~= "" and trunk.caller_id or word(from)
+    return "sip:" .. (user ~= "" and user .. "@" or "") .. host_of(trunk)
+end
+
+-- On a pair, uac stores the original From in Record-Route, where the carrier can decode it. A hidden caller's From is therefore replaced here;
+-- restore_from puts the original back into responses. Within a call, Route says that the caller is hidden.
+local function replace_from(uri)
+    local tag = get("$ft") -- none of a PBX that follows RFC 2543
+    KSR.hdr.rmappend("From", "From: <" .. uri .. ">" .. (tag and ";tag=" .. tag or "") .. "\r\n")
+end
+local function restore_from()
+    local from = recall("replaced") and get("$T_req($hdr(From))")
+    if from then KSR.hdr.rmappend("From", "From: " .. from .. "\r\n") end
+end
+
+-- Contact keeps the address, and loses all that names the caller.
+local function hide_contact()
+    local contact = get("$hdr(Contact)")
+    local uri = contact and (contact:match("<([^>]+)>") or contact:match("^([^;,]+)"))
+    if uri then KSR.hdr.rmappend("Contact", "Contact: <" .. uri:gsub("^(%a+:)[^@]*@", "%1") .. ">\r\n") end
+end
+
+-- Whether this call through this trunk shows another caller than the PBX says, or none.
+local function is_hidden(call, trunk) return call.withheld or trunk.caller_id ~= "" or trunk.from_user ~= "" end
+
+local function conceal(hidden, withheld)
+    for _, name in ipairs(IDENTITIES) do KSR.hdr.remove(name) end
+    if hidden then hide_contact() end
+    if withheld then
+        for _, name in ipairs(REVEALING) do KSR.hdr.remove(name) end
+    end
+end
+
+-- Who calls, as the trunk's settings say. In a branch: the next trunk may be told otherwise.
+local function show_caller(call, trunk)
+    local host, shown, hidden = host_of(trunk), shown_uri(trunk, call.withheld, call.from), is_hidden(call, trunk)
+    keep("replaced", shared and hidden and 1 or nil)
+    if shared and hidden then replace_from(shown) else KSR.uac.uac_replace_from("", shown) end
+    conceal(hidden, call.withheld)
+    if call.withheld then
+        local tokens = {"id"}
+        for token in (get("$(hdr(Privacy)[*])") or ""):lower():gmatch("[a-z]+") do
+            if token ~= "id" and token ~= "none" then tokens[#tokens + 1] = token end
+        end
+        KSR.hdr.remove("Privacy")
+        KSR.hdr.append("Privacy: " .. table.concat(tokens, ";") .. "\r\n")
+    end
+    local number = trunk.caller_id ~= "" and trunk.caller_id or call.identity
+    if ASSERTED[trunk.asserted] and number ~= "" then
+        local more = trunk.asserted == "rpid" and ";party=calling;screen=yes;privacy=" .. (call.withheld and "full" or "off") or ""
+        KSR.hdr.append(ASSERTED[trunk.asserted] .. ": <sip:" .. number:gsub("#", "%%23") .. "@" .. host .. ">" .. more .. "\r\n")
+    end
+end
+
+-- --- a Contact that leads nowhere ---
+
+-- Behind a NAT that it does not know, a carrier names an address that only its own network has. The PBX sees where the message came from beside it, in a
+-- parameter of ours, and hands that back in each request of the call; so neither a restart nor the other SBC need know of it.
+local NOWHERE = {"10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
+
+local function leads_nowhere(host)
+    if KSR.ipops.is_ip(host) <= 0 then return false end
+    for _, network in ipairs(NOWHERE) do
+        if KSR.ipops.is_in_subnet(host, network) > 0 then return true end
+    end
+end
+
+local function alias_contact()
+    local contact, source = get("$hdr(Contact)"), get("$si")
+    local uri = contact and (contact:match("<([^>]+)>") or contact:match("^([^;,]+)"))
+    local host = uri and (uri:match("@([^:;?]+)") or uri:match("^%a+:([^:;?]+)"))
+    if not host or host == source or not leads_nowhere(host) or leads_nowhere(source) then return end
+    local first = (get("$hdr(Record-Route)") or ""):match("<sips?:([^:;>]+)")
+    if first and first ~= plan.address and first ~= plan.internal then return end -- its own proxy is asked first, and knows where
+    local from = ";alias=" .. source .. "~" .. KSR.pv.get("$sp") .. "~" .. KSR.pv.get("$proto")
+    KSR.hdr.rmappend("Contact", "Contact: <" .. uri:gsub("%?.*$", "") .. from .. ">\r\n")
+end
+
+-- A request of a PBX goes there, and the carrier sees the URI that it wrote.
+local function follow_alias()
+    local uri = get("$ru") or ""
+    local address, port, transport = uri:match(";alias=([%d.]+)~(%d+)~(%a+)")
+    if not address then return end
+    KSR.pv.sets("$ru", (uri:gsub(";alias=[%d.]+~%d+~%a+", "")))
+    if not get("$du") then KSR.pv.sets("$du", "sip:" .. address .. ":" .. port .. ";transport=" .. transport) end
+end
+
+-- --- CSeq ---
+
+-- Each signed request took a CSeq of its own, and whatever follows it towards the carrier counts on from there; an answer has the caller's again
+-- (recount). The transaction keeps the request as it was sent, so its ACK and CANCEL have the right one. Route says how many stood between the two when
+-- the call was answered, which outlives a restart; the table `counts` how many have come since.
+local function count_on(count, of_invite)
+    if count == 0 then return end
+    KSR.hdr.rmappend("CSeq", "CSeq: " .. math.floor(tonumber(KSR.pv.get("$cs")) + count) .. " " .. KSR.pv.get("$rm") .. "\r\n")
+    local number, cseq, method = (get("$hdr(RAck)") or ""):match("^(%d+)%s+(%d+)%s+(%a+)") -- of PRACK: it names the INVITE's
+    if number then KSR.hdr.rmappend("RAck", "RAck: " .. number .. " " .. math.floor(tonumber(cseq) + of_invite) .. " " .. method .. "\r\n") end
+end
+
+local function counted_since(call_id) return tonumber(KSR.htable.sht_get("counts", call_id)) or 0 end
+
+-- What Route, or Record-Route, says of a call: how many, whether the caller is hidden, the trunk.
+local function noted_in(header) return (header or ""):match(";st=(%d+)(h?w?)%.([a-z0-9-]+)") end
+local function note_in_route(count, trunk, hidden, withheld)
+    KSR.rr.add_rr_param(";st=" .. math.floor(count) .. (hidden and "h" or "") .. (withheld and "w" or "") .. "." .. trunk)
+end
+
+-- --- digest (RFC 3261 section 22, RFC 8760) ---
+
+local HASHES = {["MD5"] = "md5", ["SHA-256"] = "sha256"}
+local CHALLENGES = {{"WWW-Authenticate", "Authorization"}, {"Proxy-Authenticate", "Proxy-Authorization"}}
+
+local function hashed(algorithm, ...)
+    KSR.pv.sets("$var(siptrunk_digest)", table.concat({...}, ":"))
+    local hash = KSR.pv.get("$(var(siptrunk_digest){s." .. HASHES[algorithm] .. "})")
+    KSR.pv.sets("$var(siptrunk_digest)", "-")
+    return hash
+end
+
+-- A challenge that can be answered, or nil. It is the carrier's text, and becomes part of ours: no control character passes.
+local function challenge_in(header, value)
+    local rest, given = value:gsub("%c", " "):match("^%s*[Dd][Ii][Gg][Ee][Ss][Tt]%s+(.*)$"), {}
+    while rest do
+        local name, after = rest:match("^[%s,]*([%w_-]+)%s*=%s*(.*)$")
+        if not name then break end
+        local item, more = after:match('^"([^"]*)"(.*)$')
+        if not item then item, more = after:match("^([^%s,\"]*)(.*)$") end
+        given[name:lower()], rest = given[name:lower()] or item, more
+    end
+    local base = (given.algorithm or "MD5"):upper():gsub("%-SESS$", "")
+    if not given.realm or not given.nonce or not HASHES[base] then return nil end
+    local qop = given.qop and (" " .. given.qop:lower() .. " "):find("[ ,]auth[ ,]") and "auth"
+    if given.qop and not qop then return nil end -- auth-int alone
+    return {header = header, realm = given.realm, nonce = given.nonce, opaque = given.opaque, algorithm = given.algorithm, base = base, qop = qop, count = 0}
+end
+
+-- Takes up what the answer at hand asks for; false where nothing new can be answered. Each realm wants credentials of its own (section 22.3); one that
+-- asks again did not like them.
+local function take_up(trunk)
+    if not trunk or not trunk.login.user then return false end
+    local known, fresh = read(recall("digest")) or {}, {}
+    for _, pair in ipairs(CHALLENGES) do
+        for index = 0, 7 do
+            local value = get("$T_rpl($(hdr(" .. pair[1] .. ")[" .. index .. "]))")
+            if not value then break end
+            local one = challenge_in(pair[2], value)
+            if one and (trunk.login.realm == "" or trunk.login.realm == one.realm) then
+                for _, before in ipairs(known) do
+                    if before.header == one.header and before.realm == one.realm then return false end
+                end
+                local place = one.header .. one.realm
+                if not fresh[place] then fresh[place], fresh[#fresh + 1] = true, one end -- the topmost that we know (RFC 8760 section 2.4)
+            end
+        end
+    end
+    for _, one in ipairs(fresh) do known[#known + 1] = one end
+    if #fresh > 0 then keep("digest", literal(known)) end
+    return #fresh > 0
+end
+
+local function quoted(value) return '"' .. value:gsub('[\\"]', "\\%0") .. '"' end
+
+-- The headers that answer all that was taken up, for the request as it leaves now.
+local function credentials(trunk, uri)
+    local list = read(recall("digest"))
+    if not list or not trunk then return end
+    local user, password, method = trunk.login.user, secrets[trunk.name], KSR.pv.get("$rm")
+    for _, one in ipairs(list) do
+        one.count = one.count + 1
+        local nc, cnonce = string.format("%08x", one.count), string.format("%08x%08x", random(0, 0x7fffffff), random(0, 0x7fffffff))
+        local secret = hashed(one.base, user, one.realm, password)
+        local session = (one.algorithm or ""):upper():find("%-SESS$")
+        if session then secret = hashed(one.base, secret, one.nonce, cnonce) end
+        local request, response = hashed(one.base, method, uri), nil
+        if one.qop then
+            response = hashed(one.base, secret, one.nonce, nc, cnonce, one.qop, request)
+        else
+            response = hashed(one.base, secret, one.nonce, request)
+        end
+        KSR.hdr.append(one.header .. ": Digest username=" .. quoted(user) .. ', realm="' .. one.realm .. '", nonce="' .. one.nonce .. '", uri="' .. uri
+            .. '", response="' .. response .. '"' .. (one.algorithm and ", algorithm=" .. one.algorithm or "")
+            .. (one.opaque and ', opaque="' .. one.opaque .. '"' or "")
+            .. ((one.qop or session) and ', cnonce="' .. cnonce .. '"' or "") .. (one.qop and ", qop=" .. one.qop .. ", nc=" .. nc or "") .. "\r\n")
+    end
+    keep("digest", literal(list))
+end
+
 -- --- media ---
 
 -- With a relay (rtpengine) the sound passes here too, and each side is told of our address. It is there or not from Kamailio's start on, whatever the
@@ -283,7 +518,13 @@ end
 -- Answers have the direction of what they answer.
 function ksr_media_reply()
     local code = tonumber(KSR.pv.get("$rs"))
+    restore_from()
     if code > 100 and code < 300 then relay(MEDIA) end
+    if recall("inward") then -- a PBX's answer
+        conceal(recall("hidden"), recall("withheld"))
+    elseif code > 100 and code < 300 then
+        alias_contact()
+    end
     return 1
 end
 
@@ -318,6 +559,7 @@ local function finish(call, result)
     save(call)
     if result ~= "cancelled" then
         local code, reason = (call.told or plan.none_left):match("^(%d+) (.*)$")
+        if ASKS[code] and call.asks then KSR.hdr.append_to_reply(call.asks) end
         KSR.tm.t_reply(tonumber(code), reason)
     end
     -- where the address has left he heard nothing, and asks the other SBC, whose call it is then
@@ -336,15 +578,6 @@ local function send(call, trunk, target)
     KSR.tm.t_on_failure("ksr_failure")
     local sent = KSR.tm.t_relay()
     return type(sent) == "number" and sent > 0
-end
-
--- They name the caller beside From (RFC 3325, and its draft of before).
-local IDENTITIES = {"P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"}
-
--- What a caller calls himself becomes part of a URI.
-local function caller_of(call, trunk)
-    if trunk.from_user ~= "" then return trunk.from_user end
-    return trunk.caller_id ~= "" and trunk.caller_id or plain(call.from, "0-9a-zA-Z*+._-")
 end
 
 -- Of these the trunk is passed over, not a target of it, and it is not asked after all.
@@ -383,7 +616,7 @@ local function ask(call, route, trunk, target)
     call.last_trunk, call.last_target, call.asked_at = call.trunk, target.address .. ":" .. target.port, now()
     call.callee = trunk.digits.prepend .. call.number:sub(trunk.digits.strip + 1)
     keep("rang")
-    keep("authed")
+    keep("digest")
     save(call)
     if within_request and not is_here() then
         hand_over(call)
@@ -440,7 +673,8 @@ local function set_out(route, number)
     local call = {
         route = route, number = number, from = get("$fU") or "", call = get("$ci"), began = now(), list = {}, after_all = {}, asked = {}, left = {},
         calls_from = get("$fu"), calls_to = get("$tu"), places = {}, behind = {}, trunks_asked = 0, attempts = {}, passed = {},
-        last_trunk = "", last_target = "",
+        last_trunk = "", last_target = "", withheld = is_withheld() or nil, identity = identity_of(),
+        contact = (get("$hdr(Contact)") or ""):match("[sS][iI][pP][sS]?:([^@;>]*)@"),
     }
     local found = plan.routes[route]
     for _, member in ipairs(in_order(found.trunks)) do
@@ -448,11 +682,6 @@ local function set_out(route, number)
     end
     within_request = true
     hunt(call)
-end
-
--- Each signed INVITE took a CSeq of its own, and what follows must count on from there.
-local function count_on(call)
-    KSR.hdr.append("P-K-CSeq-Refresh: " .. math.floor(tonumber(KSR.pv.get("$cs")) + call.signed) .. "\r\n") -- dialog takes it out again
 end
 
 -- Behind NAT, carriers know us by one address, which Kamailio gives everybody, and the PBXs by another.
@@ -463,8 +692,13 @@ end
 -- A branch of the transaction, as its number stands at the end of a Via's branch, and the transaction's own number in front.
 local function branch_key(call_id, index, number) return call_id .. "|" .. index .. "|" .. number end
 
--- Whatever still comes of the attempt that is under way has come too late. Each signed INVITE of the call took a CSeq of its own.
-local function abandon(branch, signed) KSR.htable.sht_seti("gone", branch_key(get("$ci"), get("$T(id_index)"), branch), signed or 0) end
+-- Whatever still comes of the attempt that is under way has come too late.
+local function abandon(branch) KSR.htable.sht_seti("gone", branch_key(get("$ci"), get("$T(id_index)"), branch), 1) end
+
+-- Over TLS: who is to answer this branch (ksr_reply_route).
+local function expect(trunk, target, uri)
+    KSR.htable.sht_sets("expects", branch_key(get("$ci"), get("$T(id_index)"), recall("branch")), trunk.name .. " " .. target.id .. " " .. uri)
+end
 
 function ksr_branch()
     keep("branch", KSR.tm.t_get_branch_index())
@@ -475,19 +709,17 @@ function ksr_branch()
         give_back(call)
         save(call)
     end
-    if call.signed and not recall("authed") then count_on(call) end -- dialog counts on for the whole call
-    local user = caller_of(call, trunk)
     if not relay(OUTWARD) then
         keep("mute", 1)
         KSR.x.drop()
         return 1
     end
-    local host = trunk.from_domain ~= "" and trunk.from_domain or plan.address
-    KSR.uac.uac_replace_from("", "sip:" .. (user ~= "" and user .. "@" or "") .. host)
+    show_caller(call, trunk)
     KSR.uac.uac_replace_to("", uri_of(call, target))
-    if trunk.caller_id ~= "" then
-        for _, name in ipairs(IDENTITIES) do KSR.hdr.remove(name) end
-    end
+    count_on(call.signed or 0, 0) -- for the whole call: the next trunk's requests are of the same
+    note_in_route(call.signed or 0, trunk.name, is_hidden(call, trunk), call.withheld)
+    credentials(trunk, uri_of(call, target))
+    if trunk.transport == "tls" then expect(trunk, target, uri_of(call, target)) end
     return 1
 end
 
@@ -521,8 +753,13 @@ function ksr_reply()
         answered(call)
     end
     relay(MEDIA)
+    restore_from()
+    alias_contact()
     return 1
 end
+
+-- Whether somebody else answered than who was asked (disown).
+local function disowned() return KSR.htable.sht_get("gone", branch_key(get("$ci"), get("$T(id_index)"), recall("branch"))) ~= nil end
 
 -- What became of an attempt without an answer: the outcome (a SIP code or a name), the code for the record, the reason.
 local function outcome_of(rang)
@@ -531,33 +768,58 @@ local function outcome_of(rang)
         if KSR.tm.t_branch_replied() > 0 then return "no_progress", 100, "Trying" end
         return "silent", nil, ""
     end
+    if disowned() then return "unreachable", nil, "another certificate" end
     if KSR.pv.get("$T_rpl($mb)") == nil then return "unreachable", nil, "" end -- tm made the answer up
     local code = KSR.tm.t_get_status_code()
     return tostring(code), code, plain(get("$T_reply_reason"), "a-zA-Z0-9 .,")
 end
 
--- Sends the request again with credentials, if that is what the target wants and had not before.
+-- Sends the request again with credentials, if that is what the target wants, and it did not have them.
 local function sign(call, trunk, target, code)
-    local header = ({[401] = "WWW-Authenticate", [407] = "Proxy-Authenticate"})[code]
-    if not header or not trunk.login.user or recall("authed") then return false end
-    local realm = (get("$T_rpl($hdr(" .. header .. "))") or ""):match('[Rr]ealm="([^"]*)"') or ""
-    if trunk.login.realm ~= "" and trunk.login.realm ~= realm then return false end
-    keep("authed", 1)
-    keep("arealm", realm)
-    keep("auser", trunk.login.user)
-    keep("apassword", secrets[trunk.name])
-    KSR.pv.sets("$ru", uri_of(call, target))
-    local signed = KSR.uac.uac_auth() > 0
-    keep("apassword")
-    if signed then call.signed, call.signed_by = (call.signed or 0) + 1, shared and us() end
+    if code ~= 401 and code ~= 407 or not take_up(trunk) then return false end
+    call.signed = (call.signed or 0) + 1
     save(call)
     share(call)
-    return signed and send(call, trunk, target)
+    return send(call, trunk, target)
+end
+
+-- Whether the caller can send it as the answer at hand wants: then no other trunk is tried before it does. It has named what 420 refuses, and the
+-- session interval that is too small for 422 (RFC 4028); of an extension it says whether it has it.
+local function can_be_met(outcome)
+    local function asked(name) return get("$T_rpl($hdr(" .. name .. "))") end
+    if outcome == "420" then return asked("Unsupported") and (get("$hdr(Require)") or get("$hdr(Proxy-Require)")) ~= nil end
+    if outcome == "422" then return asked("Min-SE") and (get("$hdr(Session-Expires)") or get("$hdr(x)")) ~= nil end
+    local wanted = outcome == "421" and asked("Require") or outcome == "494" and asked("Security-Server") and "sec-agree"
+    if not wanted then return false end
+    local has = {}
+    for _, name in ipairs({"$(hdr(Supported)[*])", "$(hdr(k)[*])"}) do
+        for tag in (get(name) or ""):lower():gmatch("[^%s,]+") do has[tag] = true end
+    end
+    for tag in wanted:lower():gmatch("[^%s,]+") do
+        if not has[tag] then return false end
+    end
+    return true
+end
+
+-- The headers of the answer at hand that say how it is to be sent.
+local function asks()
+    local lines = {}
+    for _, name in ipairs(ASKED_BY) do
+        for index = 0, 7 do
+            local value = get("$T_rpl($(hdr(" .. name .. ")[" .. index .. "]))")
+            if not value then break end
+            lines[#lines + 1] = name .. ": " .. value:gsub("%c", " ") .. "\r\n"
+        end
+    end
+    return table.concat(lines)
 end
 
 local function verdict_on(route, target, outcome)
     return route.verdicts[target.verdicts][outcome] or route.verdicts[target.verdicts][outcome:sub(1, 1) .. "XX"]
 end
+
+-- Usually a person's word: a trunk may change its verdict, but not after the phone rang.
+local function spoken(outcome) return outcome == "486" or outcome:find("^6") and outcome ~= "604" and outcome ~= "606" end
 
 -- The seconds that a 503 asks for (RFC 3261 section 21.5.4).
 local function rest(retry_after) return math.min(tonumber((retry_after or ""):match("^%s*(%d+)")) or 0, RETRY_AFTER_MOST) end
@@ -573,7 +835,7 @@ function ksr_failure()
     local branch, rang = recall("branch"), recall("rang")
     if KSR.tm.t_is_canceled() > 0 then
         end_relay()
-        abandon(branch, call.signed)
+        abandon(branch)
         note(call, "487", 487, "the caller hung up", "final")
         finish(call, "cancelled")
         return 1
@@ -588,23 +850,34 @@ function ksr_failure()
     if sign(call, trunk, target, code) then return 1 end
     end_relay()
     local verdict = verdict_on(route, target, outcome)
-    if rang and not route.hunt_after_ringing then verdict = "final" end
+    local met = ASKS[outcome] and verdict == "next_trunk" and can_be_met(outcome)
+    if met then verdict = "final" end
+    if rang and (not route.hunt_after_ringing or spoken(outcome)) then verdict = "final" end
     note(call, outcome, code, reason, verdict)
     if outcome == "silent" or outcome == "unreachable" then
         cool(target, route.cool_down)
-    elseif outcome == "503" then
+    elseif outcome == "503" or verdict == "full" then
         cool(target, rest(get("$T_rpl($hdr(Retry-After))")))
     end
-    if KSR.tm.t_branch_timeout() > 0 then abandon(branch, call.signed) end
-    call.told = TOLD[outcome] or call.told
-    if verdict == "next_trunk" then call.left[call.trunk] = true end
-    if verdict == "next_trunk" or verdict == "next_target" then hunt(call) else finish(call, "failed") end
+    if KSR.tm.t_branch_timeout() > 0 then abandon(branch) end
+    call.told = verdict ~= "full" and TOLD[outcome] or call.told
+    if ASKS[outcome] and (met or not call.told) then call.told, call.asks = ASKS[outcome], asks() end
+    if verdict ~= "next_target" then call.left[call.trunk] = true end
+    if verdict == "final" then finish(call, "failed") else hunt(call) end
     return 1
+end
+
+-- Takes an answered call out of the table; nil where that has been done. Of two BYEs at once, in two processes, one writes the record.
+local function take(call_id)
+    KSR.htable.sht_lock("locks", call_id)
+    local call = known(call_id)
+    if call and call.answered_at then forget(call) else call = nil end
+    KSR.htable.sht_unlock("locks", call_id)
+    return call
 end
 
 -- The call is over: its record, with how long they talked.
 local function over(call, quality)
-    forget(call)
     call.quality = quality
     call.talked = math.floor((now() - call.answered_at) / 1000)
     write(call)
@@ -614,7 +887,7 @@ end
 function ksr_dialog_event(name)
     if name ~= "dialog:end" then return 1 end
     local call, quality = nil, close_relay(get("$dlg(to_tag)") or "")
-    if shared then call = known(get("$dlg(callid)")) else call = read(get("$dlg_var(siptrunk)")) end
+    if shared then call = take(get("$dlg(callid)")) else call = read(get("$dlg_var(siptrunk)")) end
     if call and call.answered_at then over(call, quality) end
     return 1
 end
@@ -643,16 +916,18 @@ end
 
 -- --- answers to what no transaction here asked ---
 
--- A request of ours to who has answered. In the answer Kamailio has put the caller's CSeq in the place of the carrier's: that came so many later.
+-- A request of ours to the sender of the answer at hand. $cs is what came in, whatever the caller is going to see (recount).
 local function speak(method, uri, via, routes, later)
     local where = "sip:" .. KSR.pv.get("$si") .. ":" .. KSR.pv.get("$sp") .. ";transport=" .. KSR.pv.get("$proto")
+    local to = get("$hdr(To)")
+    if method == "CANCEL" then to = to:gsub(";%s*tag=[^;]*", "") end
     KSR.corex.send_data(where, method .. " " .. uri .. " SIP/2.0\r\nVia: " .. via .. "\r\nMax-Forwards: 70\r\n" .. routes
-        .. "From: " .. get("$hdr(From)") .. "\r\nTo: " .. get("$hdr(To)") .. "\r\nCall-ID: " .. get("$ci") .. "\r\n"
+        .. "From: " .. get("$hdr(From)") .. "\r\nTo: " .. to .. "\r\nCall-ID: " .. get("$ci") .. "\r\n"
         .. "CSeq: " .. math.floor(tonumber(KSR.pv.get("$cs")) + later) .. " " .. method .. "\r\nContent-Length: 0\r\n\r\n")
 end
 
 -- A 200 for an attempt that was given up: the carrier's phone is off its hook, and the proxy is the only one who knows. ACK, and BYE.
-local function release(signed)
+local function release()
     local contact = (get("$ct") or ""):match("<([^>]+)>") or (get("$ct") or ""):match("^([^;]+)")
     if not contact then return end
     -- the route set of who stands where we do (RFC 3261 section 12.1.2): what came after us, nearest first
@@ -665,7 +940,7 @@ local function release(signed)
     end
     local via = "SIP/2.0/" .. KSR.pv.get("$pr"):upper() .. " " .. plan.address .. ":" .. plan.port .. ";branch=z9hG4bKsiptrunk"
     for number, method in ipairs({"ACK", "BYE"}) do
-        speak(method, contact, via .. string.format("%x", random(0, 0x7fffffff)), table.concat(routes), signed + number - 1)
+        speak(method, contact, via .. string.format("%x", random(0, 0x7fffffff)), table.concat(routes), number - 1)
     end
 end
 
@@ -673,8 +948,7 @@ end
 local function refused(call)
     local route, _trunk, target = target_of(call)
     if not target then return false end -- the plan has changed meanwhile
-    local via = get("$hdr(Via)"):match("^[^,]+"):gsub(";z=", ".cs") -- dialog's own, which it has changed
-    speak("ACK", uri_of(call, target), via, "", call.signed or 0) -- RFC 3261 section 17.1.1.3
+    speak("ACK", uri_of(call, target), get("$hdr(Via)"):match("^[^,]+"), "", 0) -- RFC 3261 section 17.1.1.3
     local code = tonumber(KSR.pv.get("$rs"))
     local outcome = tostring(code)
     note(call, outcome, code, plain(get("$rr"), "a-zA-Z0-9 .,"), "final")
@@ -689,35 +963,105 @@ local function refused(call)
     return true
 end
 
--- Whether a certificate's name is the one (RFC 6125 section 6.4.3).
-local function is_named(pattern, name)
-    if pattern == name then return true end
-    return pattern:sub(1, 2) == "*." and name:find(".", 1, true) ~= nil and pattern:sub(2) == name:sub(name:find(".", 1, true))
+-- Whether a certificate's name is the one. A wildcard, where the trunk takes one, stands for one label (RFC 6125 section 6.4.3).
+local function is_named(shown, name, wildcard)
+    return shown == name or wildcard and shown:sub(1, 2) == "*." and shown:sub(2) == name:match("^[^.]+(%..+)$")
 end
 
--- The chain is good, or there would be no connection; whether the name is the carrier's, only we know (RFC 5922). The event that is for
--- that, tls:connection-out, never runs (kamailio 6.1, issue 4827): the request is gone, but nobody but the carrier answers it.
-local function is_who_was_asked()
-    local wanted, shown = KSR.pv.get("$proto") == "tls" and plan.tls[get("$si") .. "_" .. get("$sp")], {}
-    if not wanted then return true end
-    for index = 0, 63 do
-        local name = get("$(tls_peer_san_hostname[" .. index .. "])")
-        if not name then break end
-        shown[#shown + 1] = name
-        for _, expected in ipairs(wanted) do
-            if is_named(name:lower(), expected) then return true end
+-- The names that the peer's certificate shows (RFC 5922 section 7.1).
+local function shown_names()
+    local shown = {}
+    for _, kind in ipairs({"hostname", "uri", "ip"}) do
+        for index = 0, 63 do
+            local name = get("$(tls_peer_san_" .. kind .. "[" .. index .. "])")
+            if not name then break end
+            if kind == "uri" then name = name:match("^[sS][iI][pP]:([^@;:]+)$") end
+            if name then shown[#shown + 1] = name:lower() end
         end
     end
-    log("TLS: " .. get("$si") .. " is to be " .. table.concat(wanted, ", ") .. ", and shows " .. table.concat(shown, ", ") .. ": it is not heard")
+    return shown
+end
+
+-- What the peer must prove: {names, wildcard} of the trunk that was asked; of a probe or a registration, those of the trunks that name this carrier at
+-- this address. And the URI that an attempt went to.
+local function expected(key)
+    if KSR.pv.get("$proto") ~= "tls" then return nil end
+    local trunk, target, uri = (key and KSR.htable.sht_get("expects", key) or ""):match("^(%S+) (%S+) (%S+)$")
+    local of_trunk = trunk and plan.trunks[trunk]
+    if of_trunk then return {{names = of_trunk.proves[target] or {}, wildcard = of_trunk.wildcard}}, uri end
+    local here, named = plan.tls[get("$si") .. "_" .. get("$sp")], {}
+    for _, one in ipairs(here or {}) do
+        if one.authority == (get("$td") or ""):lower() then named[#named + 1] = one end
+    end
+    return #named > 0 and named or here
+end
+
+local function is_proved(wanted, key)
+    local shown = shown_names()
+    for _, one in ipairs(wanted) do
+        for _, name in ipairs(one.names) do
+            for _, other in ipairs(shown) do
+                if is_named(other, name, one.wildcard) then return true end
+            end
+        end
+    end
+    if key and KSR.htable.sht_get("gone", key) ~= nil then return false end -- said already
+    local names = {}
+    for _, one in ipairs(wanted) do names[#names + 1] = table.concat(one.names, " or ") end
+    log("TLS: " .. get("$si") .. " is to be " .. table.concat(names, ", or ") .. ", and its certificate is for " .. table.concat(shown, ", "))
     return false
 end
 
+-- An answer to an INVITE, from somebody else than who was asked. Its chain is good, or there would be no connection; the name can be looked at only now:
+-- the event that is for it, tls:connection-out, never runs (kamailio 6.1, issue 4827). The request is gone, and whoever has it ends it: CANCEL, or ACK and
+-- BYE. tm sees 503 instead, so the hunt goes on at once. Whether tm is to see the message.
+local function disown(code, key, uri)
+    local before = KSR.htable.sht_get("gone", key)
+    KSR.htable.sht_seti("gone", key, 1)
+    if code >= 200 and code < 300 then
+        release()
+    elseif code < 200 and before == nil then
+        speak("CANCEL", uri, (get("$hdr(Via)"):match("^[^,]+"):gsub(";received=[^;]*", ""):gsub(";rport=[^;]*", ";rport")), "", 0)
+    end
+    if before ~= nil then return code >= 300 end -- it is acknowledged, and no more
+    return KSR.textopsx.msg_set_buffer((KSR.pv.get("$mb"):gsub("^SIP/2%.0 %d%d%d[^\r\n]*", "SIP/2.0 503 Another Certificate", 1))) > 0
+end
+
+-- The key of `gone` and `expects` of the branch that an answer belongs to; nil where it is none of ours.
+local function branch_answered()
+    local branch = (KSR.pv.get("$hdr(Via)") or ""):match("branch=z9hG4bK([^;, ]+)") or ""
+    local index, number = branch:match("^(%x+)%."), branch:match("%.(%x+)$")
+    return index and number and branch_key(get("$ci"), tonumber(index:reverse(), 16), tonumber(number:reverse(), 16))
+end
+
+-- The caller sees its own CSeq in an answer to a signed request. Without the transaction, Record-Route of the answer says how many were in between, or
+-- what is known of the call.
+local function recount(ours)
+    local theirs, method, callers = tonumber(KSR.pv.get("$cs")), KSR.pv.get("$rm"), nil
+    if method == "CANCEL" then return end
+    if ours then
+        callers = tonumber(get("$T_req($cs)"))
+    else
+        local count
+        for index = 0, 63 do
+            local route = get("$(hdr(Record-Route)[" .. index .. "])")
+            count = noted_in(route)
+            if count or not route then break end
+        end
+        local call = not count and shared and known(get("$ci"))
+        callers = theirs - (tonumber(count) or call and call.signed or 0) - counted_since(get("$ci"))
+    end
+    if callers and callers < theirs and callers >= 0 then KSR.hdr.rmappend("CSeq", "CSeq: " .. math.floor(callers) .. " " .. method .. "\r\n") end
+end
+
 function ksr_reply_route()
-    if not is_who_was_asked() then
-        KSR.x.drop()
+    local code, source, ours = tonumber(KSR.pv.get("$rs")), KSR.pv.get("$si"), KSR.tm.t_check_trans() >= 0
+    local of_invite, key = KSR.pv.get("$rm") == "INVITE", branch_answered()
+    local wanted, uri = expected(key)
+    if wanted and not is_proved(wanted, key) then
+        if not (uri and ours and of_invite and disown(code, key, uri)) then KSR.x.drop() end
         return 1
     end
-    local code, source, ours = tonumber(KSR.pv.get("$rs")), KSR.pv.get("$si"), KSR.tm.t_check_trans() >= 0
     if not ours and not (source == plan.own or inside(source) or trunk_of(source)) then -- a stranger's Via would lead it anywhere
         KSR.x.drop()
         return 1
@@ -726,7 +1070,7 @@ function ksr_reply_route()
         KSR.x.drop()
         return 1
     end
-    local of_invite = KSR.pv.get("$rm") == "INVITE"
+    recount(ours)
     -- the other SBC asked, and has failed since, or has lost the address; the answer finds its way by Via
     local call = not ours and of_invite and shared and known(get("$ci"))
     if call and call.calls_from and call.calls_to then -- as the caller wrote them
@@ -741,13 +1085,9 @@ function ksr_reply_route()
         return 1
     end
     if not of_invite then return 1 end
-    local branch = (KSR.pv.get("$hdr(Via)") or ""):match("branch=z9hG4bK([^;, ]+)") or ""
-    local index, number = branch:match("^(%x+)%."), branch:match("%.(%x+)$")
-    if not index or not number then return 1 end
-    local key = branch_key(get("$ci"), tonumber(index:reverse(), 16), tonumber(number:reverse(), 16))
-    local signed = KSR.htable.sht_get("gone", key)
-    if signed ~= nil then
-        release(signed)
+    if not key then return 1 end
+    if KSR.htable.sht_get("gone", key) ~= nil then
+        release()
         KSR.x.drop()
         return 1
     end
@@ -780,12 +1120,100 @@ local function leads_inside()
     return host and KSR.ipops.is_ip(host) > 0 and inside(host)
 end
 
+-- The dialog of a call, as JSON; empty without one. Looked up by RPC: who has got a dialog by its tags lets loose_route change nothing of it.
+local function dialog_of(call)
+    KSR.jsonrpcs.exec('{"jsonrpc":"2.0","method":"dlg.dlg_list","params":[' .. text(call.call) .. '],"id":1}')
+    return get("$jsonrpl(body)") or ""
+end
+
+-- Whether that address is a target of the trunk.
+local function speaks_for(name, address)
+    for _, known in ipairs((plan.trunks[name] or {addresses = {}}).addresses) do
+        if known == address then return true end
+    end
+end
+
+-- From within a call: uac makes it as it was in the INVITE, by the dialog; or, of a pair, by Record-Route, which has the URI alone and not the name, and
+-- nothing of a hidden caller. After a restart there is no dialog, and a hidden caller stays hidden all the same.
+local function hide_from(trunk)
+    local replaced = recall("hidden") and (shared or not recall("dialog"))
+    keep("replaced", replaced and 1 or nil)
+    if replaced then
+        replace_from(shown_uri(trunk, recall("withheld"), ""))
+    elseif shared then
+        KSR.textops.replace("^(From|f)[ \t]*:[^<\r\n]*<", "From: <")
+    end
+end
+
+-- Of a request within a call: which trunk it is of, what the carrier may learn of the caller, how far the CSeqs are apart. Before a BYE ends what is known.
+local function look_up(call, dialog, of_ours)
+    local stated = call or dialog and read(get("$dlg_var(siptrunk)"))
+    local count, marks, name = noted_in(get("$hdr(Route)"))
+    local sure = stated and stated.last_trunk or dialog and get("$dlg_var(trunk)")
+    name = sure or name
+    keep("carrier", name)
+    keep("sure", sure and 1 or nil)
+    keep("dialog", dialog and 1 or nil)
+    keep("hidden", stated and plan.trunks[name] and is_hidden(stated, plan.trunks[name]) and 1 or (marks or ""):match("h"))
+    keep("withheld", stated and stated.withheld and 1 or (marks or ""):match("w"))
+    if of_ours then
+        keep("count", math.floor((tonumber(count) or stated and stated.signed or 0) + counted_since(get("$ci"))))
+        keep("count_before", recall("count")) -- this request is signed
+        if KSR.is_BYE() and counted_since(get("$ci")) > 0 then KSR.htable.sht_rm("counts", get("$ci")) end
+    elseif recall("hidden") and stated and stated.contact and not get("$rU") then
+        KSR.pv.sets("$rU", stated.contact) -- as the PBX wrote it in its Contact
+    end
+end
+
+-- A request of a PBX within a call, as the carrier is to see it.
+local function to_carrier()
+    local trunk = plan.trunks[recall("carrier") or ""]
+    count_on(tonumber(recall("count")) or 0, tonumber(recall("count_before")) or 0)
+    conceal(recall("hidden"), recall("withheld"))
+    hide_from(trunk)
+    credentials(trunk, KSR.pv.get("$ru"))
+end
+
+function ksr_within_branch()
+    to_carrier()
+    return 1
+end
+
+-- The account is ours, not the PBX's: we sign what the carrier challenges. Without the call's state, as after a restart, only for the trunk's own addresses:
+-- the name in Route came back through the carrier.
+function ksr_within_failure()
+    local code = KSR.tm.t_get_status_code()
+    if code ~= 401 and code ~= 407 or KSR.tm.t_is_canceled() > 0 or KSR.tm.t_branch_timeout() > 0 then return 1 end
+    local name = recall("carrier")
+    if not name or not (recall("sure") or speaks_for(name, get("$T_rpl($si)") or "")) or not take_up(plan.trunks[name]) then return 1 end
+    keep("count", math.floor((tonumber(recall("count")) or 0) + 1))
+    if KSR.pv.get("$rm") ~= "BYE" then KSR.htable.sht_seti("counts", get("$ci"), math.floor(counted_since(get("$ci")) + 1)) end -- nothing follows a BYE
+    KSR.pv.sets("$ru", KSR.pv.get("$ru"))
+    if recall("next_hop") then KSR.pv.sets("$du", recall("next_hop")) end
+    KSR.tm.t_on_branch("ksr_within_branch")
+    KSR.tm.t_on_failure("ksr_within_failure")
+    KSR.tm.t_on_reply("ksr_media_reply")
+    KSR.tm.t_set_fr(FOR_EVER, IN_DIALOG)
+    KSR.tm.t_relay()
+    return 1
+end
+
 -- A carrier may speak from another address once it has a call. Anybody else is a stranger.
 local function within_a_call(of_ours, trunk)
     local call = shared and known(get("$ci")) -- before a BYE ends it
+    local heard_at = call and not call.answered_at and tonumber(KSR.htable.sht_get("heard", call.call))
+    if KSR.is_BYE() and call and call.by ~= us() then
+        local state = dialog_of(call)
+        -- an answered call that dialog takes to be ringing, and would let no BYE end: the other SBC's dialog hears of an answer with its ACK, which may
+        -- be lost as the address moves
+        if (call.answered_at or heard_at) and state:find('"state":%s*[12]%D') then KSR.dialog.dlg_set_state("unconfirmed") end
+        -- A call that was answered while this SBC started: what the table held before the answer may come after it, the dialog tells the truth.
+        -- It does not know when that was: the call's begin is the nearest that is known.
+        if not heard_at and state:find('"state":%s*[34]%D') then heard_at = call.asked_at end
+    end
     local routed = KSR.rr.loose_route() > 0
     -- answered here, before the other SBC's word of it came
-    local heard = routed and call and not call.answered_at and (of_ours or trunk) and tonumber(KSR.htable.sht_get("heard", call.call))
+    local heard = routed and call and not call.answered_at and (of_ours or trunk) and heard_at
     if heard and (KSR.is_ACK() or KSR.is_BYE()) then answered(call, heard) end
     local dialog = routed and KSR.dialog.is_known_dlg() > 0
     -- the other SBC, which gave up waiting for an answer that came here, has ended our dialog with its own
@@ -798,16 +1226,30 @@ local function within_a_call(of_ours, trunk)
     end
     if not ours and not OF_ANY_CALL[KSR.pv.get("$rm")] then return KSR.sl.sl_send_reply(481, "Call/Transaction Does Not Exist") end
     if not of_ours and not leads_inside() then return refuse(403, "Forbidden") end
-    -- the dialog that came from the other SBC does not know of it; nor is it asked where the Route does not name it, as the call came again, to us
-    local counts = dialog and call and call.signed and (call.signed_by ~= us() or KSR.rr.check_route_param("did=") < 0)
-    if counts and KSR.rr.is_direction("downstream") > 0 then count_on(call) end
+    look_up(call, dialog, of_ours)
     if KSR.is_BYE() then
-        if ours and call and call.answered_at and known(call.call) then over(call, close_relay("")) end
+        if ours and call and call.answered_at then
+            local quality = close_relay("")
+            -- a relay that hangs takes its time, in which the BYE may have come again, to the other SBC
+            local left = take(call.call)
+            if left then over(left, quality) end
+        end
     elseif ours then
         if not relay(of_ours and OUTWARD or INWARD) and not KSR.is_ACK() then return KSR.sl.sl_send_reply(503, "No Media") end
-        KSR.tm.t_on_reply("ksr_media_reply")
     end
-    if not of_ours then to_inside() end
+    KSR.tm.t_on_reply("ksr_media_reply")
+    if of_ours then follow_alias() end
+    if not of_ours then
+        to_inside()
+        alias_contact()
+    elseif KSR.is_ACK() then -- it has no branch
+        to_carrier()
+    else
+        keep("next_hop", get("$du"))
+        KSR.tm.t_on_branch("ksr_within_branch")
+        KSR.tm.t_on_failure("ksr_within_failure")
+    end
+    keep("inward", not of_ours and 1 or nil)
     KSR.tm.t_set_fr(FOR_EVER, IN_DIALOG)
     if KSR.tm.t_relay() > 0 and KSR.is_INVITE() then trying() end
 end
@@ -830,6 +1272,7 @@ end
 function ksr_inbound_branch()
     keep("branch", KSR.tm.t_get_branch_index())
     to_inside()
+    alias_contact()
     if not relay(INWARD) then KSR.x.drop() end
     return 1
 end
@@ -865,14 +1308,29 @@ function ksr_inbound_failure()
     return 1
 end
 
+-- Whose the contact is that registered, where it is called from one of that trunk's targets: it tells accounts at one address apart.
+local function registered_trunk(name)
+    for _, address in ipairs(name and plan.trunks[name].addresses or {}) do
+        if address == KSR.pv.get("$si") then
+            for _, trunk in ipairs(plan.inbound) do
+                if trunk.name == name then return trunk end
+            end
+        end
+    end
+end
+
 local function inbound(trunk)
-    if trunk.context == "" or #plan.pbxs == 0 then return KSR.sl.sl_send_reply(403, "Forbidden") end
     local number = dialled(get("$rU"))
-    if plan.registrations[number] then number = dialled(get("$tU")) end -- it called the contact that registered
+    local registered = plan.registrations[number]
+    if registered then trunk, number = registered_trunk(registered) or trunk, dialled(get("$tU")) end
+    if trunk.context == "" or #plan.pbxs == 0 then return KSR.sl.sl_send_reply(403, "Forbidden") end
     if not number:find("^[0-9*#+]+$") then return KSR.sl.sl_send_reply(484, "Address Incomplete") end
     local pbxs, first = {}, random(1, #plan.pbxs)
     for at = 0, #plan.pbxs - 1 do pbxs[#pbxs + 1] = plan.pbxs[(first + at - 1) % #plan.pbxs + 1] end
     begin(trunk)
+    note_in_route(0, trunk.name)
+    keep("inward", 1)
+    KSR.dialog.var_sets("trunk", trunk.name)
     KSR.dialog.set_dlg_profile("trunk", trunk.name) -- counted, and not limited: it is here already
     KSR.hdr.remove("X-Trunk")
     KSR.hdr.append("X-Trunk: " .. trunk.name .. "\r\n")
@@ -943,6 +1401,10 @@ function ksr_request_route()
         return 1
     end
     if KSR.sanity.sanity_check(17895, 7) < 0 then return 1 end
+    -- A request that comes again while another process is still at it, as when both waited in the socket, is not looked at: tm (6.1.5) would take a
+    -- transaction that has no branch yet for one that was left, and release it. Its call would have no record, and keep its slot.
+    if KSR.tmx.t_precheck_trans() > 0 then return 1 end
+    if not KSR.is_CANCEL() and not KSR.is_ACK() and KSR.tm.t_check_trans() == 0 then return 1 end
     if KSR.is_CANCEL() then
         local found = KSR.tm.t_check_trans()
         if found > 0 then KSR.tm.t_relay() elseif found < 0 then KSR.sl.sl_send_reply(481, "Call/Transaction Does Not Exist") end
@@ -958,13 +1420,10 @@ function ksr_request_route()
         end
     elseif not KSR.is_INVITE() then
         if not KSR.is_ACK() then KSR.sl.sl_send_reply(405, "Method Not Allowed") end
+    elseif trunk then
+        inbound(trunk)
     else
-        if KSR.tmx.t_precheck_trans() > 0 then
-            KSR.tm.t_check_trans()
-            return 1
-        end
-        if KSR.tm.t_check_trans() == 0 then return 1 end
-        if trunk then inbound(trunk) else outbound() end
+        outbound()
     end
     return 1
 end

@@ -104,7 +104,8 @@ class Lookout(threading.Thread):
 
     def _certificates(self, trunks):
         targets = [{"host": target["address"], "port": target["port"], "transport": "tls", "domain": _domain(trunk, target),
-                    "name": trunk["name"]} for trunk in trunks for target in trunk["targets"]]
+                    "names": target.get("proves", []), "wildcard": trunk.get("tls", {}).get("wildcard", False), "name": trunk["name"]}
+                   for trunk in trunks for target in trunk["targets"]]
         try:
             results = self._ping(targets, timeout=5.0, ca_file=self._ca_file or None, concurrency=10)
         except (OSError, ValueError):

@@ -16,6 +16,7 @@ from ansible_collections.siptrunk.failover.plugins.module_utils.trunk import ALI
 OPEN, HELD, CLOSED, TRIAL = "open", "held", "closed", "trial"
 
 FINAL = "final"
+FULL = "full"  # the carrier's limit of calls is reached, which says nothing of its health
 ANSWERED = "200"
 CANCELLED = "487"
 
@@ -171,6 +172,8 @@ class Trunk:
 
         A cancelled call says nothing. An answered one was told of by ``worked`` when it was answered; this is its end.
         """
+        if verdict == FULL:
+            return []
         if verdict == FINAL:
             return [] if outcome in (CANCELLED, ANSWERED) else self.worked(outcome, now)
         self.failures += 1

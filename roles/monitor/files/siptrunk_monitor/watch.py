@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from ansible_collections.siptrunk.failover.plugins.module_utils import marks, registration
 from siptrunk_monitor import drift, health, records, routes
 
-VERDICTS = ("final", "next_target", "next_trunk")
+VERDICTS = ("final", "full", "next_target", "next_trunk")
 MARK_SECONDS = 30
 # A trunk stays closed that long after its time, or until the mark of its trial is there: in between it would be open to all.
 HANDOVER_SECONDS = 5
@@ -186,7 +186,8 @@ class Watch:
             probes_fine = target is not None and target.probe != health.DEAD and not target.held
             self._of_trunk(event["trunk"], watched.health.attempted(verdict, outcome, probes_fine, now), now)
             if verdict != health.FINAL:
-                watched.last_outcome = outcome
+                if verdict != health.FULL:
+                    watched.last_outcome = outcome
                 self._failed.setdefault(call, []).append((event["trunk"], outcome))
                 if len(self._failed) > MOST_CALLS:
                     self._failed.popitem(last=False)
