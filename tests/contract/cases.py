@@ -29,6 +29,7 @@ SHARED = "51234"  # acme and beta, weights 75 and 25
 QUIET = "61234"  # beta, which is not probed, then acme
 TOLERANT = "81234"  # beta, whose 404 and 480 are not final, then acme
 HUNTING = "91234"  # beta, then acme, even after ringing
+CROWDED = "94123"  # beta, which says 480, 486 or 603 when its own limit is reached, then acme, even after ringing
 HURRIED = "95123"  # beta, which has two seconds to ring, then acme
 
 BUSY, DECLINED, UNALLOCATED = 486, 603, 404
@@ -511,6 +512,38 @@ CASES = (
         ),
     ),
     Case(
+        "a_carrier_at_its_limit",
+        (
+            Call(CROWDED, (Attempt("crowded", "beta1", 603, "full"), *ACME_ANSWERS), faults={"beta1": code(603)}),
+            Call(CROWDED, (Attempt("crowded", "beta1", 480, "full"), *ACME_ANSWERS), faults={"beta1": code(480)}),
+            Call(CROWDED, _through("crowded", "beta1")),
+            Call(
+                CROWDED,
+                (
+                    Attempt("crowded", "beta1", 486, "full"),
+                    Attempt("acme", "acme1", 503, "next_target"),
+                    Attempt("acme", "acme2", 503, "next_target"),
+                ),
+                code=503,
+                faults={"beta1": code(486), **{host: code(503) for host in BOTH_ACME}},
+            ),
+        ),
+        why="the next trunk is tried, nothing is held against this one, and its answer says nothing of the number",
+    ),
+    Case(
+        "a_person_who_declines_after_ringing_is_final",
+        (
+            Call(
+                CROWDED,
+                (Attempt("crowded", "beta1", 603, "final"),),
+                code=603,
+                faults={"beta1": {"invite": {"do": "ring_then_code", "code": 603}}},
+                heard=(180,),
+            ),
+        ),
+        why="whatever the trunk's verdict, and though the route hunts after ringing",
+    ),
+    Case(
         "the_last_meaningful_cause",
         (
             Call(
@@ -526,4 +559,20 @@ CASES = (
         ),
         why="the caller learns what was said of the number, not that a carrier was down",
     ),
+)
+
+# The twelve quickest, by the time from call to verdict on Asterisk: `make check` runs them.
+QUICK = (
+    "503_everywhere_is_503",
+    "declined",
+    "busy",
+    "503_on_every_target_asks_the_next_trunk",
+    "503_asks_the_next_target_first",
+    "500",
+    "403_is_the_account_not_the_target",
+    "unallocated",
+    "credentials",
+    "503",
+    "healthy_over_tcp",
+    "redirect_is_never_followed",
 )

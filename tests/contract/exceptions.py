@@ -55,6 +55,41 @@ STRANGER = {"asterisk": 401, "asterisk-16": 401, "freeswitch": 403, "sbc": 403}
 # What a carrier hears that may call in, where it is otherwise: an SBC gives every number to a PBX, which decides.
 LET_IN = {("sbc", "8"): 200, ("sbc", "12125550100"): 200}
 
+# What a carrier hears that calls the contact of acme's second account, where it is otherwise.
+BY_CONTACT = {"sbc": 200}
+
+# {(engine, case name of interop.py): reason}: the engine's own stack cannot.
+INTEROP: dict[tuple[str, str], str] = {
+    ("asterisk", f"tls_certificate_for_the_domain_{which}"): "PJSIP checks a certificate against the host that it connects to (pjproject, sip_transport_tls.c, "
+    "lis_create_transport: remote_name is tdata->dest_info.name), so hosts that SRV names must be listed and have certificates of their own"
+    for which in ("alone", "where_hosts_are_listed")
+}
+
+_LIBSOFIA_MD5 = "libsofia signs with MD5 alone (sofia-sip, auth_digest.c, auth_digest_sessionkey)"
+INTEROP |= {
+    ("freeswitch", "digest_sha256"): _LIBSOFIA_MD5,
+    ("freeswitch", "digest_md5_then_sha256"): f"{_LIBSOFIA_MD5}, and of several challenges of one realm it keeps the last (auth_client.c, auc_challenge)",
+    ("freeswitch", "tls_certificate_for_the_domain_where_hosts_are_listed"): "libsofia checks a certificate against one name (sofia-sip, tport_tls.c, "
+    "tls_post_connection_check: tp_canon): that of the host where the trunk lists it",
+    ("freeswitch", "tls_wildcard_certificate_that_the_trunk_takes"): "libsofia takes no wildcard (sofia-sip, tport.c, tport_subject_search); "
+    "the plan refuses tls.wildcard",
+}
+# An SBC passes SDP on as it is, and no media (docs/sbc.md, "Media: direct, or through it"): both sides are the phone and the carrier themselves.
+INTEROP |= {
+    ("sbc", "answer_with_unusable_media"): "the caller hears the 200 with the carrier's own SDP, and only who offered the media can tell that it is of no use: "
+    "a PBX behind it ends that call (the case of the PBX's engine)",
+    ("sbc", "no_telephone_event_in_the_answer"): "the phone reads in the carrier's own answer that events are not taken, and sends none: "
+    "digits in the sound are "
+    "its own matter, or its PBX's",
+    ("sbc", "options_of_the_engine"): "Kamailio has no object of a trunk to which an option could be added: all of its configuration is one file and the hunt",
+}
+INTEROP |= {("asterisk-16", name): reason for (engine, name), reason in INTEROP.items() if engine == "asterisk"}
+INTEROP |= {
+    ("asterisk-16", "tls_wildcard_certificate_that_the_trunk_takes"): "Asterisk before 20 has no allow_wildcard_certs (asterisk/asterisk, commit a3b2daf127); "
+    "the plan refuses tls.wildcard",
+}
+INTEROP |= {("asterisk-16", "digest_sha256"): "Asterisk before 22.2 answers challenges by MD5 alone (asterisk/asterisk, pull request 972)"}
+
 # Cases that are tests of their own.
 BEYOND_THE_TABLE = {
     "wrong_credentials_with_fresh_nonces",
@@ -62,4 +97,5 @@ BEYOND_THE_TABLE = {
     "a_caller_who_was_answered_before",
     "the_operators_hook",
     "inbound_that_the_operator_lets_through",
+    "probes_name_the_account",
 }

@@ -6,15 +6,16 @@ received, and what the call's record says."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
-from cases import BOTH_ACME, CASES, INTL, LIMITED, MARGIN, NANP, POOL, SECURE, SHARED, TIE_LINE, Call, Case
-from exceptions import DELAYS, EXCEPTIONS, LET_IN, QUALITY, STRANGER
+from cases import BOTH_ACME, CASES, INTL, LIMITED, MARGIN, NANP, POOL, QUICK, SECURE, SHARED, TIE_LINE, Call, Case
+from exceptions import BY_CONTACT, DELAYS, EXCEPTIONS, LET_IN, QUALITY, STRANGER
 from harness import CallResult, Lab, invites, wait_until
 
 # No carrier says these to a new INVITE without a reason that the engine mends, or hears otherwise.
@@ -24,7 +25,7 @@ UNSPEAKABLE = ()
 MUTE = {"rx_packets": 0, "rx_lost": 0, "rx_jitter_ms": None, "tx_packets": 0, "tx_lost": None, "tx_jitter_ms": None, "rtt_ms": None}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name, marks=[pytest.mark.quick] * (case.name in QUICK)) for case in CASES])
 def test_contract(case: Case, healthy, lab: Lab, engine, engine_name: str, plan: dict):
     with kept(case.name, engine_name):
         for number, call in enumerate(case.calls, start=1):
@@ -48,8 +49,6 @@ def kept(case: str, engine_name: str):
 def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
     """Set the faults, place the call, and hold all three sides against the table."""
     lab.tell(call.faults)
-    if any({"closed", "certificate"} & set(fault) for fault in call.faults.values()):
-        time.sleep(0.5)  # the carrier looks at these 20 times a second
     engine.drain(*call.drained)
     for (kind, name), seconds in call.marks.items():
         engine.mark(kind, mark_of(name, lab), seconds)
@@ -74,6 +73,11 @@ def place(call: Call, what: str, lab: Lab, engine, plan: dict) -> None:
         wires.update(lab.wires(began))
         return call.code != 200 or any(invite["bye"] for invite in invites(wires[call.attempts[-1].host]))
 
+    def all_released() -> bool:
+        return all(is_released(leg) for host in call.released for leg in invites(lab.carriers[host].wire(began)))
+
+    with suppress(TimeoutError):  # the check below names the leg
+        wait_until(all_released, 10, f"{what}: the release of what was late")
     wait_until(is_over, 10, f"{what}: the end of the call at the carrier")
     check_carriers(call, what, wires)
     if call.code == 200:
@@ -143,12 +147,16 @@ def check_carriers(call: Call, what: str, wires: dict[str, list[dict]]) -> None:
         assert max(challenges, default=0) <= 2, f"{what}: {host} refused the credentials {max(challenges)} times"
         late = [leg for leg in legs if host in call.released]
         for leg in late:
-            gone = leg["acked"] and (leg["bye"] == "rx" if 200 in leg["responses"] else leg["cancelled"])
-            assert gone, f"{what}: {host}, late, was released: {leg['responses']}"
+            assert is_released(leg), f"{what}: {host}, late, was released: {leg['responses']}"
         answered += len([leg for leg in legs if 200 in leg["responses"] and leg not in late])
         if call.cancel_after is not None and any(leg["responses"] for leg in legs):
             assert all(leg["cancelled"] for leg in legs), f"{what}: {host} received the CANCEL"
     assert answered == (1 if call.code == 200 else 0), f"{what}: one answered leg at the most, got {answered}"
+
+
+def is_released(leg: dict) -> bool:
+    """Whether the leg of a carrier that was too late has ended: ACK and BYE for its 200, CANCEL and ACK otherwise."""
+    return leg["acked"] and (leg["bye"] == "rx" if 200 in leg["responses"] else leg["cancelled"])
 
 
 def check_times(what: str, record: dict, wire: list[dict]) -> None:
@@ -193,7 +201,9 @@ def test_a_caller_who_was_answered_before_fails_over_like_any_other(healthy, lab
         record = engine.records()[-1]
         assert [(a["trunk"], a["code"], a["next"]) for a in record["attempts"]] == [("beta", 503, "next_target"), ("acme", 200, "final")]
         assert record["result"] == "answered"
-        check_times("the call", record, lab.carriers["acme1"].wire(began))
+        acme = lab.carriers["acme1"]
+        wait_until(lambda: any(leg["bye"] for leg in acme.invites(began)), 10, "the end of the call at the carrier")
+        check_times("the call", record, acme.wire(began))
         assert 0.95 <= record["pdd_ms"] / 1000 <= 1 + MARGIN, "from the hunt's start to the ringing"
 
 
@@ -214,7 +224,7 @@ def test_every_code_has_its_verdict(healthy, lab: Lab, engine, plan: dict):
     codes = [code for code in range(300, 700) if code not in UNSPEAKABLE]
     table = next(attempt["verdicts"] for route in plan["routes"] if route["name"] == "intl" for attempt in route["attempts"])
     known, began = len(engine.records()), time.time()
-    load = lab.caller.load([f"0044{code}" for code in codes], len(codes), rate=10, hold=0.1)
+    load = lab.caller.load([f"0044{code}" for code in codes], len(codes), rate=20, hold=0.1)
     assert len(load.results) == len(codes)
     wait_until(lambda: len(engine.records()) == known + len(codes), 30, "a record of each call")
     records = {int(record["to"][-3:]): record for record in engine.records()[known:]}
@@ -231,12 +241,13 @@ def test_every_code_has_its_verdict(healthy, lab: Lab, engine, plan: dict):
 
 
 @pytest.mark.parametrize(("number", "weights"), [(POOL, {"acme1": 60, "acme2": 20, "beta1": 0}), (SHARED, {"acme1": 75, "beta1": 25})])
-def test_weights_are_drawn_for_each_call(healthy, lab: Lab, number: str, weights: dict[str, int]):
+def test_weights_are_drawn_for_each_call(healthy, lab: Lab, engine, number: str, weights: dict[str, int]):
     """RFC 2782, by the chi-square test: a right draw fails it once in 10,000 runs. Weight 0 is rare, and may come."""
     for carrier in lab.carriers.values():
         carrier.tell(invite={"do": "answer", "ring": 0})
-    began, calls = time.time(), 400
-    assert lab.caller.load(number, calls, rate=20, hold=0.1).codes == {200: calls}
+    known, began, calls = len(engine.records()), time.time(), 400
+    codes = lab.caller.load(number, calls, rate=40, hold=0.1).codes
+    assert codes == {200: calls}, [(r["result"], r["attempts"]) for r in engine.records()[known:] if r["result"] != "answered"]
     got = {host: len(carrier.invites(began)) for host, carrier in lab.carriers.items()}
     assert sum(got.values()) == calls
     shares = {host: weight / sum(weights.values()) for host, weight in weights.items() if weight}
@@ -361,10 +372,10 @@ def test_the_record_tells_the_post_dial_delay(healthy, lab: Lab, engine, engine_
     """Of calls that rang, and of none that did not; and of a call that nobody answered no quality."""
     lab.carriers["beta1"].tell(invite=what)
     known = len(engine.records())
-    lab.caller.call(INTL, cancel_after=3 if what["do"] == "trying" else None)
+    seen = lab.caller.call(INTL, cancel_after=3 if what["do"] == "trying" else None)
     wait_until(lambda: len(engine.records()) > known, 10, "the record")
     record = engine.records()[-1]
-    assert record["pdd_ms"] is None if delay is None else delay - 0.05 <= record["pdd_ms"] / 1000 <= delay + MARGIN, record["pdd_ms"]
+    assert record["pdd_ms"] is None if delay is None else delay - 0.05 <= record["pdd_ms"] / 1000 <= seen.pdd + 0.03, (record["pdd_ms"], seen.pdd)
     assert (record["quality"] is None) is (delay is None or not QUALITY.get(engine_name, True))
 
 
@@ -375,7 +386,7 @@ def test_whoever_listens_is_told(healthy, lab: Lab, engine):
     known = len(engine.records())
     with ThreadPoolExecutor() as pool:
         listening = pool.submit(engine.listen, 14)
-        time.sleep(2)
+        wait_until(engine.listened_to, 10, "the listener")
         assert lab.caller.call(INTL, hold=4).code == 200
         heard = listening.result()
     (record,) = engine.records()[known:]
@@ -416,6 +427,22 @@ def test_probe_and_call_go_to_the_same_address(healthy, lab: Lab):
     assert [call["host"] for call in lab.carriers["acme1"].invites(began)] == ["sip.acme.example"]
 
 
+def test_probes_name_the_account(healthy, lab: Lab, engine_name: str):
+    """As their sender: some carriers shut out the address of a user that they do not know. Calls still name the caller."""
+    began, account = time.time(), "pbx-100@sip.acme.example"
+
+    def senders():
+        probes = [line for line in lab.carriers["acme1"].wire(began) if line["first"].startswith("OPTIONS")]
+        return {re.search(r"<sip:([^>;]+)", line["headers"]["from"])[1] for line in probes}
+
+    with suppress(TimeoutError):  # of an engine that cannot
+        wait_until(lambda: account in senders(), 10, "a probe by the account")
+    with kept("probes_name_the_account", engine_name):
+        assert account in senders() and not [sender for sender in senders() if sender.startswith("acme.")]
+    assert lab.caller.call(NANP).code == 200
+    assert [call["from_user"][-4:] for call in lab.carriers["acme1"].invites(began)] == ["1000"]
+
+
 def test_the_operators_hook(healthy, lab: Lab, engine, engine_name: str):
     """It sets a header and the caller's number; whatever else it does, the contract stands."""
     with kept("the_operators_hook", engine_name):
@@ -442,6 +469,9 @@ INBOUND = (
     ("beta1", NANP, "1000", 403),
     ("ns", "7", "1000", None),  # nobody's address
     ("ns", "7", "acme.1", None),  # whatever it calls itself
+    ("ns", "7", "acme", None),
+    ("ns", "7", "acme.probe", None),
+    ("ns", "7", "branded.1.withheld", None),
     ("ns", NANP, "caller", None),
 )
 
@@ -453,6 +483,24 @@ def test_inbound(healthy, lab: Lab, engine, engine_name: str, host: str, number:
         code = LET_IN.get((engine_name, number), code)
     assert lab.caller_at(host, engine.trunk_port).call(number, from_user=name, timeout=10).code == (code or STRANGER[engine_name])
     assert not [call for carrier in lab.carriers.values() for call in carrier.invites(began)], "nothing went out"
+
+
+def test_calls_of_two_accounts_at_one_address_are_told_apart(healthy, lab: Lab, engine, engine_name: str):
+    """By the contact that the account registered: the context of acme's second account answers 486. From a stranger's address it is nobody's."""
+    began = time.time()
+    engine.register("second")
+
+    def contacts():
+        wires = [line for host in BOTH_ACME for line in lab.carriers[host].wire(began)]
+        asked = [line for line in wires if line["dir"] == "rx" and line["method"] == "REGISTER" and "pbx-200" in line["headers"]["to"]]
+        return [re.search(r"sip:([^@;>]+)@", line["headers"]["contact"])[1] for line in asked if line["headers"]["contact"]]
+
+    wait_until(contacts, 20, "the registration")
+    call = {"to": "<sip:2001@acme.example>", "steps": [["answer"], ["bye"]]}
+    for host in BOTH_ACME:
+        assert lab.caller_at(host, engine.trunk_port).phone(contacts()[0], **call)["code"] == BY_CONTACT.get(engine_name, 486)
+    assert lab.caller_at("beta1", engine.trunk_port).phone(contacts()[0], **call)["code"] == 403
+    assert lab.caller_at("ns", engine.trunk_port).phone(contacts()[0], **call)["code"] == STRANGER[engine_name]
 
 
 def test_inbound_that_the_operator_lets_through(healthy, lab: Lab, engine, engine_name: str):

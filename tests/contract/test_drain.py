@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from cases import DEAD, INTL
-from harness import Lab, podman, wait_until
+from harness import Lab, wait_until
 
 REPO = Path(__file__).resolve().parents[2]
 INVENTORIES = {
@@ -25,7 +25,7 @@ INVENTORIES = {
     "sbc": ("inventories/lab/hosts.yml", "inventories/lab-sbc"),
 }
 REASON = "it's \"maintenance\"; ${SHELL(id)} \\ /"
-ZONE = "/etc/nsd/acme.example.zone"
+ZONE = "acme.example.zone"
 
 
 @pytest.fixture
@@ -173,17 +173,12 @@ def test_a_phone_system_that_is_down_is_told(healthy, lab: Lab, engine, verify):
 
 
 def test_the_dns_that_says_otherwise_is_told(healthy, lab: Lab, verify):
-    name_server = lab.container("ns")
-
-    def serve(script: str) -> None:
-        podman(name_server, ["sh", "-c", f"{script} && systemctl restart nsd"])
-
-    serve(f"cp {ZONE} {ZONE}.before && sed -i 's/^gw2 .*/gw2 A {lab.net}.99/' {ZONE}")
+    lab.serve_zones(f"cp {ZONE} {ZONE}.before; sed -i 's/^gw2 .*/gw2 A {lab.net}.99/' {ZONE}")
     try:
         status, said, report = verify()
     finally:
-        serve(f"mv {ZONE}.before {ZONE}")
-    assert status != 0 and {row["trunk"] for row in report["rows"] if row["drift"]} == {"acme", "acme-tls", "pool"}, said
+        lab.serve_zones(f"mv {ZONE}.before {ZONE}")
+    assert status != 0 and {row["trunk"] for row in report["rows"] if row["drift"]} == {"acme", "acme-hosts", "acme-tls", "acme-wild", "pool", "second"}, said
     told = [problem["what"] for problem in report["problems"] if problem["trunk"] == "acme" and "DNS" in problem["what"]]
     assert told == [
         f"the DNS says otherwise than what is deployed: sip.acme.example lost {lab.net}.22:5060, has {lab.net}.99:5060; deploy again"

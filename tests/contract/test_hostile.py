@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from cases import INTL
-from harness import Lab, invites, podman, wait_until
+from harness import Lab, enter, invites, wait_until
 
 PROOF = "/tmp/siptrunk-evaluated"
 EVALUATED = (f"${{SHELL(touch {PROOF})}}", f"`touch {PROOF}`", f"$(touch {PROOF})", f"${{system(touch {PROOF})}}", f"$${{system touch {PROOF}}}")
@@ -23,9 +23,9 @@ SYNTAX = (
 @pytest.fixture
 def untouched(lab: Lab):
     """No command ran on the PBX."""
-    podman(lab.container(lab.pbx), ["rm", "-f", PROOF])
+    enter(lab.container(lab.pbx), ["rm", "-f", PROOF])
     yield
-    assert not podman(lab.container(lab.pbx), ["sh", "-c", f"ls {PROOF} 2>/dev/null || true"]), "what somebody wrote was run as a command"
+    assert not enter(lab.container(lab.pbx), ["sh", "-c", f"ls {PROOF} 2>/dev/null || true"]), "what somebody wrote was run as a command"
 
 
 def test_a_dialled_number_is_digits_or_refused(healthy, untouched, lab: Lab, engine):

@@ -30,7 +30,7 @@ FAULTS = {
     "power_cut": (lambda lab: lab.kill(*PRIMARY), lambda lab: lab.start(*PRIMARY)),
     "503": (lambda lab: tell(lab, invite={"do": "code", "code": 503}), lambda lab: None),
     "silence": (lambda lab: tell(lab, silent=True), lambda lab: None),
-    "process_killed": (lambda lab: lab.service("carrier", "kill", *PRIMARY), lambda lab: lab.service("carrier", "start", *PRIMARY)),
+    "process_killed": (lambda lab: lab.kill_program(*PRIMARY), lambda lab: lab.start_program(*PRIMARY)),
 }
 
 

@@ -27,8 +27,19 @@ HOST = {
         "__asterisk_monitor_password": "golden too",
         "__asterisk_major": "22",
     },
-    "freeswitch": {"__freeswitch_prefix": "/usr", "__freeswitch_esl_password": "golden", "__freeswitch_address": "198.18.10.12"},
-    "sbc": {"__sbc_address": "198.18.10.13", "__sbc_interface": "eth0", "__sbc_relay_service": "golden"},
+    "freeswitch": {
+        "__freeswitch_found": {
+            "prefix": "/usr", "config_directory": "/etc/freeswitch", "log_directory": "/var/log/freeswitch", "certificate_directory": "/etc/freeswitch/tls",
+        },
+        "__freeswitch_esl_password": "golden",
+        "__freeswitch_address": "198.18.10.12",
+    },
+    "sbc": {
+        "__sbc_host": {"digests": dict.fromkeys(["/etc/kamailio/keys/sbc.pem", "/etc/ssl/certs/ca-certificates.crt"])},
+        "__sbc_address": "198.18.10.13",
+        "__sbc_interface": "eth0",
+        "__sbc_relay_service": "golden",
+    },
 }
 TEMPLATES = sorted(path for engine in HOST for path in ROLES.glob(f"{engine}/templates/*.j2"))  # those that follow from the model
 EACH = {"route.lua": "routes"}  # templates that are rendered once for each entry of a list of the plan

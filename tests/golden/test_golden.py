@@ -94,7 +94,7 @@ def used(item, path=""):
     """The paths of all keys that a model sets: trunks[].probe.interval."""
     if isinstance(item, list):
         return set().union(*(used(entry, f"{path}[]") for entry in item))
-    if not isinstance(item, dict) or path.endswith("verdicts"):
+    if not isinstance(item, dict) or not item or path.endswith("verdicts"):
         return {path}
     return set().union(*(used(value, f"{path}.{key}".lstrip(".")) for key, value in item.items()))
 

@@ -15,6 +15,7 @@ from engines import FreeSwitch
 
 REFUSED = ("realm",)  # fields that this engine takes in no form
 LONGEST_PASSWORD = 176  # bytes, beside the login "user"
+PROBE_INTERVAL = 0
 PLACE = "/tmp/siptrunk-round-trip"
 SIP_PORT, CALLER_PORT, ESL_PORT = 5990, 5992, 5993
 REALM = "a realm of 64 characters: " + "x" * 38
@@ -88,7 +89,7 @@ def read_back(container: str, files: dict[str, str], trunks: dict[str, dict], ca
     script = f"""
         chown -R freeswitch: .
         setpriv --reuid freeswitch --regid freeswitch --clear-groups {FreeSwitch.prefix}/bin/freeswitch \\
-            -nonat -nonatmap -nf -nc -conf {PLACE}/conf -mod {FreeSwitch.prefix}/lib/freeswitch/mod {folders} > out 2>&1 & pid=$!
+            -nonat -nonatmap -nf -nc -conf {PLACE}/conf -mod {FreeSwitch.modules} {folders} > out 2>&1 & pid=$!
         timeout 200 python3 reader.py {ESL_PORT} esl {carrier_port} '{REALM}' {CALLER_PORT} gateways numbers {PLACE}/dump.lua; status=$?
         kill -KILL $pid; [ $status = 0 ] || cat out >&2; exit $status"""
     return run_with(container, PLACE, files, script)

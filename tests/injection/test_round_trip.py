@@ -58,7 +58,7 @@ FIELD_AND_TEXT = st.sampled_from(("password", *FIELDS)).flatmap(lambda field: st
 def trunk(name: str, field: str, text: str) -> dict:
     """A trunk of which one string is `text`."""
     servers = [{"host": "127.0.0.1", "port": CARRIER_PORT}]
-    found = {"name": name, "servers": servers, "username": "user", "password": "word", "register": True, "probe": {"interval": 0}}
+    found = {"name": name, "servers": servers, "username": "user", "password": "word", "register": True, "probe": {"interval": INTO.PROBE_INTERVAL}}
     if field == "domain":
         del found["servers"]
     return {**found, **({"digits": {"prepend": text}} if field == "prepend" else {field: text})}

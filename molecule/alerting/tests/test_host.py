@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import podman
+from harness import enter
 
 REPO = Path(__file__).resolve().parents[3]
 SECRET = "sesame-of-the-desk"  # molecule/alerting/inventory
@@ -40,15 +40,15 @@ def test_the_rules_do_what_they_say(watch):
     folder = REPO / "tests/alerts"
     cases = sorted(path.name for path in folder.glob("*.yml") if path.name != "rules.yml")
     for path in folder.glob("*.yml"):
-        podman(watch.container, ["sh", "-c", f"mkdir -p /tmp/alerts; cat > /tmp/alerts/{path.name}"], path.read_text(encoding="utf-8"))
+        enter(watch.container, ["sh", "-c", f"mkdir -p /tmp/alerts; cat > /tmp/alerts/{path.name}"], path.read_text(encoding="utf-8"))
     said = watch.shell(f"cd /tmp/alerts && promtool test rules {' '.join(cases)} 2>&1", check=False)
     assert said.count("SUCCESS") == len(cases) and "FAILED" not in said, said
 
 
 def test_the_metrics_are_as_they_should_be_and_the_rules_ask_for_no_others(watch):
     script = "import urllib.request; print(urllib.request.urlopen('http://%s:9560/metrics').read().decode(), end='')"
-    metrics = podman(watch.container, ["python3", "-c", script % watch.lab.addresses["pbx"]])
-    assert podman(watch.container, ["promtool", "check", "metrics"], metrics) == ""
+    metrics = enter(watch.container, ["python3", "-c", script % watch.lab.addresses["pbx"]])
+    assert enter(watch.container, ["promtool", "check", "metrics"], metrics) == ""
     rules = watch.shell("grep expr: -A 1 /etc/prometheus/siptrunk/rules.yml")
     known = set(re.findall(r"^# TYPE (\S+)", metrics, re.MULTILINE))
     assert set(re.findall(r"siptrunk_\w+", rules)) <= known

@@ -9,7 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from harness import Lab, podman
+from harness import Lab, enter
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -24,4 +24,4 @@ def test_a_kamailio_that_is_too_old_is_not_even_installed(tmp_path):
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode != 0 and "This role wants Kamailio 6 or later, such as Debian 13's; on pbx it is 5 (Candidate: 5.4" in said, said
     assert "Nothing was changed." in said and " changed=0 " in said
-    assert podman(Lab().container("pbx"), ["sh", "-c", "ls /usr/sbin/kamailio /etc/kamailio 2>/dev/null"], check=False) == ""
+    assert enter(Lab().container("pbx"), ["sh", "-c", "ls /usr/sbin/kamailio /etc/kamailio 2>/dev/null"], check=False) == ""

@@ -37,8 +37,8 @@ class OnAsterisk(Host):
         "while the throwaway Asterisk tries": "ls -d /run/siptrunk-try-*/var/asterisk.ctl",
         "before the release is written": f"[ -d {config}/siptrunk.d/$((NOW + 1)) ]",
         "when the journal stands": f"[ -e {config}/siptrunk.d/journal.json ]",
-        "when the release is live": f'[ "$(readlink {config}/siptrunk)" = siptrunk.d/$((NOW + 1)) ]',
-        "when Asterisk loads it": "asterisk -rx 'pjsip list endpoints' | grep -q gamma.1",
+        "when the release is live": f'[ -e {config}/siptrunk.d/journal.json ] && [ "$(readlink {config}/siptrunk)" = siptrunk.d/$((NOW + 1)) ]',
+        "when Asterisk loads it": f"[ -e {config}/siptrunk.d/journal.json ] && asterisk -rx 'pjsip list endpoints' | grep -q gamma.1",
     }
     waits = ["timer_b=8000 (now 6400)", "timer_t1=125 (now 100)"]
     shown = ["+password = ********", "+[gamma]"]
@@ -84,7 +84,8 @@ CASES = {
             "nonsense",
             [
                 "nonsense",
-                f"Error parsing allow=nonsense at line 38 of {HOST.config}/siptrunk/pjsip.conf",
+                "Error parsing allow=nonsense at line ",
+                f" of {HOST.config}/siptrunk/pjsip.conf",
                 "Could not create an object of type 'endpoint' with id 'acme.1'",
             ],
         )

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import re
 
+from inside_backend import inside
 import pytest
 
 LAB = os.environ.get("SIPTRUNK_LAB", "asterisk")
 SECRET_PARTS = ('only"password', r"only\"password")  # of the lab's carrier account
 
-testinfra_hosts = [f"podman://siptrunk-{LAB}-pbx"]
+testinfra_hosts = [inside(f"siptrunk-{LAB}-pbx")]
 
 
 def test_service_runs_and_is_enabled(host):

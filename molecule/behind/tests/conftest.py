@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from engines import ENGINES, Kamailio
-from harness import Lab, podman, wait_until
+from harness import Lab, enter, wait_until
 
 OUT_OF_SERVICE = "/var/lib/siptrunk/out-of-service"
 
@@ -36,7 +36,7 @@ def healthy(lab, sbcs):
     """Both SBCs are there, and all carriers answer."""
     lab.reset()
     for sbc in sbcs.values():
-        podman(sbc.container, ["sh", "-c", f"rm -f {OUT_OF_SERVICE}; systemctl start kamailio"])
+        enter(sbc.container, ["sh", "-c", f"rm -f {OUT_OF_SERVICE}; systemctl start kamailio"])
     for sbc in sbcs.values():
         wait_until(lambda sbc=sbc: all(sbc.reachable().values()), 60, "every carrier reachable")
         sbc.forget()

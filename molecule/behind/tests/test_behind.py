@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 from conftest import OUT_OF_SERVICE
-from harness import podman, wait_until
+from harness import enter, wait_until
 
 NANP = "12125550100"  # acme (gw1, then gw2), then beta
 INTL = "0044123456"  # beta, then acme
@@ -78,7 +78,7 @@ def test_both_carry_calls(lab, sbcs):
 
 
 def test_one_that_is_out_of_service_says_503_and_the_other_is_asked(lab, sbcs):
-    podman(sbcs["sbc1"].container, ["touch", OUT_OF_SERVICE])
+    enter(sbcs["sbc1"].container, ["touch", OUT_OF_SERVICE])
     known = len(lab.engine.records())
     result = lab.caller.load(NANP, 20, rate=10, hold=1)
     assert result.codes == {200: 20}
@@ -92,7 +92,7 @@ def test_one_that_is_out_of_service_says_503_and_the_other_is_asked(lab, sbcs):
 def test_when_one_dies_all_calls_go_to_the_other(lab, sbcs, signal):
     """Calls that come before the probes notice wait for the bound of silence once, and the target cools down."""
     silence = lab.engine.plan()["no_response_timeout"]["latest"]
-    podman(sbcs["sbc1"].container, ["sh", "-c", f"systemctl kill --signal {signal} kamailio; [ {signal} = STOP ] || systemctl stop kamailio"])
+    enter(sbcs["sbc1"].container, ["sh", "-c", f"systemctl kill --signal {signal} kamailio; [ {signal} = STOP ] || systemctl stop kamailio"])
     result = lab.caller.load(NANP, 60, rate=10, hold=1)
     assert result.codes == {200: 60}
     assert result.pdd[-1] < silence + MARGIN
@@ -100,4 +100,4 @@ def test_when_one_dies_all_calls_go_to_the_other(lab, sbcs, signal):
     later = lab.caller.load(NANP, 20, rate=10, hold=1)
     assert later.codes == {200: 20} and later.pdd[-1] < MARGIN
     # one that goes on after a while would place the calls that it has not read yet
-    podman(sbcs["sbc1"].container, ["sh", "-c", "systemctl kill --signal KILL kamailio; systemctl stop kamailio"])
+    enter(sbcs["sbc1"].container, ["sh", "-c", "systemctl kill --signal KILL kamailio; systemctl stop kamailio"])

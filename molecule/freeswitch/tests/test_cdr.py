@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 
 from engines import FreeSwitch
-from harness import Lab, podman, wait_until
+from harness import Lab, enter, wait_until
 
 LAB = Lab(pbx=FreeSwitch.host)
 ENGINE = FreeSwitch(LAB.container(FreeSwitch.host))
-CDRS = f"{FreeSwitch.prefix}/var/log/freeswitch/json_cdr"
+CDRS = f"{FreeSwitch.log}/json_cdr"
 
 
 def cdr_of(call: str) -> dict:
     """The variables in mod_json_cdr's file of a call; empty while there is none."""
-    text = podman(ENGINE.container, ["sh", "-c", f"cat {CDRS}/*{call}*.json 2>/dev/null || true"])
+    text = enter(ENGINE.container, ["sh", "-c", f"cat {CDRS}/*{call}*.json 2>/dev/null || true"])
     return json.loads(text)["variables"] if text else {}
 
 

@@ -7,29 +7,29 @@ from __future__ import annotations
 
 import contextlib
 
-from harness import podman, wait_until
+from harness import enter, wait_until
 from watching import begin
 
-ZONE = "/etc/nsd/acme.example.zone"
+ZONE = "acme.example.zone"
 DRIFT = 'siptrunk_srv_drift{trunk="acme"}'
 
 
 @contextlib.contextmanager
-def without_gw2(container):
+def without_gw2(lab):
     """acme's second target is in its DNS no more, and that is true for five seconds at a time."""
-    podman(container, ["sh", "-c", f"cp {ZONE} {ZONE}.kept; sed -i -e '/^_sip._udp.sip .*gw2/d' -e 's/^\\$TTL 60/$TTL 5/' {ZONE}; systemctl restart nsd"])
+    lab.serve_zones(f"cp {ZONE} {ZONE}.kept; sed -i -e '/^_sip._udp.sip .*gw2/d' -e 's/^\\$TTL 60/$TTL 5/' {ZONE}")
     try:
         yield
     finally:
-        podman(container, ["sh", "-c", f"mv {ZONE}.kept {ZONE}; systemctl restart nsd"])
+        lab.serve_zones(f"mv {ZONE}.kept {ZONE}")
 
 
 def test_drift_is_noticed_and_its_end_when_the_ttl_is_over(systems):
     lab, monitors = systems[0][0], [begin(*system) for system in systems]
     since = [monitor.mark() for monitor in monitors]
-    with without_gw2(lab.container("ns")):
+    with without_gw2(lab):
         for monitor in monitors:
-            podman(monitor.container, ["systemctl", "restart", "siptrunk-monitor"])
+            enter(monitor.container, ["systemctl", "restart", "siptrunk-monitor"])
         for monitor, mark in zip(monitors, since, strict=True):
             drift = monitor.wait_for(mark, 20, "drift", trunk="acme", drifted=True)
             assert drift["answered"] == [f"{lab.addresses['acme1']}:5060"] and len(drift["deployed"]) == 2

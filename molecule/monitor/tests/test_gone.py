@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from harness import podman, wait_until
+from harness import enter, wait_until
 from watching import begin
 
 INTL = "0044123456"  # beta, which has one target, then acme
@@ -27,7 +27,7 @@ def test_calls_go_on_and_its_marks_run_out(systems, fate):
         if fate == "killed":
             lab.service("siptrunk-monitor", "kill", engine.host)
         else:
-            podman(engine.container, ["systemctl", "kill", "--signal", "STOP", "siptrunk-monitor"])
+            enter(engine.container, ["systemctl", "kill", "--signal", "STOP", "siptrunk-monitor"])
     gone = time.time()
     assert [lab.caller.call(INTL).code for lab, engine in systems for dummy in range(3)] == [200] * 3 * len(systems)
     systems[0][0].reset()
@@ -39,7 +39,7 @@ def test_calls_go_on_and_its_marks_run_out(systems, fate):
     marks = [monitor.mark() for monitor in monitors]
     if fate == "hung":  # all at once, before systemd holds one for dead
         for dummy, engine in systems:
-            podman(engine.container, ["systemctl", "kill", "--signal", "CONT", "siptrunk-monitor"])
+            enter(engine.container, ["systemctl", "kill", "--signal", "CONT", "siptrunk-monitor"])
     for (lab, engine), monitor, before, mark in zip(systems, monitors, known, marks, strict=True):
         wait_until(lambda engine=engine, before=before: len(engine.records()) == before + 4, 10, "the records of four calls")
         records = engine.records()[before:]

@@ -10,7 +10,7 @@ import time
 from datetime import datetime
 
 from cryptography import x509
-from harness import podman, wait_until
+from harness import enter, read_file, wait_until
 from watching import LOG
 
 INTL = "0044123456"  # beta, which has one target, then acme
@@ -34,7 +34,7 @@ def last_record(engine, known):
 
 
 def test_it_tells_the_state_as_it_is(lab, engine, monitor):
-    podman(engine.container, ["systemctl", "restart", "siptrunk-monitor"])
+    enter(engine.container, ["systemctl", "restart", "siptrunk-monitor"])
     wait_until(lambda: monitor.events(0, "started"), 10, "the start")
     time.sleep(3)
     lines = monitor.events()
@@ -52,7 +52,7 @@ def test_it_tells_the_state_as_it_is(lab, engine, monitor):
     assert metrics['siptrunk_failovers_total{from="beta",route="intl",to="acme"}'] == 0
     assert metrics['siptrunk_srv_drift{trunk="acme"}'] == 0
     assert metrics['siptrunk_active{role="primary",route="intl",trunk="beta"}'] == 1
-    certificate = x509.load_pem_x509_certificate(podman(lab.container("acme1"), ["cat", "/etc/carrier/good.pem"]).encode())
+    certificate = x509.load_pem_x509_certificate(read_file(lab.container("acme1"), "/lab/certificates/good.pem"))
     name = f'siptrunk_certificate_expiry_timestamp_seconds{{target="{lab.addresses["acme1"]}:5061",trunk="acme-tls"}}'
     wait_until(lambda: name in monitor.metrics(), 10, "the certificate")
     assert monitor.metrics()[name] == certificate.not_valid_after_utc.timestamp()
@@ -116,7 +116,7 @@ def test_a_trunk_whose_calls_fail_is_closed_and_opens_after_a_trial(lab, engine,
 
 def test_a_full_disk_and_readers_that_hang_stop_nothing(lab, engine, monitor):
     fill = f"mv {LOG} {LOG}.aside; ln -s /dev/full {LOG}; ln -sf /dev/full {STATE}.new; systemctl restart siptrunk-monitor"
-    podman(engine.container, ["sh", "-c", fill])
+    enter(engine.container, ["sh", "-c", fill])
     hang = "import socket, time; held = [socket.create_connection(('127.0.0.1', 9560)) for number in range(100)]; print(flush=True); time.sleep(60)"
     with subprocess.Popen(["podman", "exec", engine.container, "python3", "-c", hang], stdout=subprocess.PIPE) as readers:
         readers.stdout.readline()
@@ -129,7 +129,7 @@ def test_a_full_disk_and_readers_that_hang_stop_nothing(lab, engine, monitor):
             assert monitor.metrics()[ERRORS] > 5 and last_record(engine, known)["trunk"] == "acme"
         finally:
             readers.kill()
-            podman(engine.container, ["sh", "-c", f"rm -f {LOG} {STATE}.new; mv {LOG}.aside {LOG}"])
+            enter(engine.container, ["sh", "-c", f"rm -f {LOG} {STATE}.new; mv {LOG}.aside {LOG}"])
     errors, since = monitor.metrics()[ERRORS], monitor.mark()
     assert lab.caller.call(INTL).code == 200
     monitor.wait_for(since, 10, "attempt", trunk="acme")
@@ -138,7 +138,7 @@ def test_a_full_disk_and_readers_that_hang_stop_nothing(lab, engine, monitor):
 
 def test_it_follows_an_engine_that_was_started_anew(lab, engine, monitor):
     since = monitor.mark()
-    podman(engine.container, ["systemctl", "restart", engine.process])
+    enter(engine.container, ["systemctl", "restart", engine.process])
     monitor.wait_for(since, 30, "engine_lost")
     back = monitor.wait_for(since, 60, "engine_back")
     assert back["seconds"] >= 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-from harness import podman, wait_until
+from harness import enter, wait_until
 
 LOG = "/var/log/siptrunk/events.jsonl"
 FETCH = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:9560/metrics', timeout=5).read().decode())"
@@ -22,15 +22,15 @@ class Monitor:
 
     def forget(self) -> None:
         """Begin anew: what flapped in an earlier test is not held for longer in the next."""
-        podman(self.container, ["sh", "-c", "systemctl stop siptrunk-monitor; rm -f /var/lib/siptrunk-monitor/state.json; systemctl start siptrunk-monitor"])
+        enter(self.container, ["sh", "-c", "systemctl stop siptrunk-monitor; rm -f /var/lib/siptrunk-monitor/state.json; systemctl start siptrunk-monitor"])
 
     def mark(self) -> int:
         """How long the log is now."""
-        return int(podman(self.container, ["sh", "-c", f"wc -c < {LOG}"]))
+        return int(enter(self.container, ["sh", "-c", f"wc -c < {LOG}"]))
 
     def events(self, since: int = 0, event: str | None = None, **fields: object) -> list[dict]:
         """The log's lines from that mark on, of one event, with these fields."""
-        lines = podman(self.container, ["tail", "-c", f"+{since + 1}", LOG]).splitlines()
+        lines = enter(self.container, ["tail", "-c", f"+{since + 1}", LOG]).splitlines()
         found = [json.loads(line) for line in lines]
         return [line for line in found if event in (None, line["event"]) and all(line.get(key) == value for key, value in fields.items())]
 
@@ -41,7 +41,7 @@ class Monitor:
 
     def metrics(self) -> dict[str, float]:
         """By name with labels, as Prometheus gets them, labels in the order of their names."""
-        text = podman(self.container, ["python3", "-c", FETCH])
+        text = enter(self.container, ["python3", "-c", FETCH])
         rows = [line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
         return {re.sub(r"\{(.*)\}", lambda match: "{%s}" % ",".join(sorted(match[1].split(","))), name): float(value) for name, value in rows}
 

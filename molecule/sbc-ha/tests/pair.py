@@ -6,20 +6,26 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from engines import Kamailio
-from harness import CallResult, Lab, Message, by_call, call_result, podman, wait_until
+from harness import CallResult, Lab, Message, by_call, call_result, enter, wait_until
 
 HOSTS = ("sbc", "sbc2")
 SIP = 5060
 
+# `make soak` asks for so many times the calls, at so many times the rate.
+LOAD = float(os.environ.get("SIPTRUNK_LOAD", "1"))
+
 OUT_OF_SERVICE = "/var/lib/siptrunk/out-of-service"
 
+WATCHED = "/run/siptrunk-watched"  # ends WATCH
 # Prints [moment, whether the address is here, whether it is out of service, the process id of its Kamailio] whenever that changes, for some seconds.
 WATCH = """
 import json, os, socket, sys, time
@@ -40,12 +46,24 @@ def pid():
         return ""
 
 ends, before = time.time() + float(sys.argv[3]), None
-while time.time() < ends:
+while time.time() < ends and not os.path.exists(sys.argv[4]):
     now = [here(), os.path.exists(sys.argv[2]), pid()]
     if now != before:
         print(json.dumps([time.time(), *now]), flush=True)
     before = now
     time.sleep(0.02)
+"""
+
+# Prints [state of each node, whether each relay answers, targets that do not, calls], asked in one go.
+STATE = """
+relays = ask("rtpengine.show", "all") or [{}]
+targets = [target["DEST"] for found in (ask("dispatcher.list") or {}).get("RECORDS", []) for target in found["SET"]["TARGETS"]]
+print(json.dumps([
+    [node["status"] for node in ask("dmq.list_nodes") or []],
+    [relay.get("active") for relay in (relays if isinstance(relays, list) else [relays])],
+    [target["ATTRS"]["DUID"] for target in targets if target["FLAGS"].startswith(("I", "T"))],
+    2 * int((ask("dlg.stats_active") or {}).get("all", 0)),  # both legs
+]))
 """
 
 
@@ -76,6 +94,27 @@ def assert_answered(seen: list[Outcome], calls: int) -> None:
     assert len(seen) == calls and not others, others
 
 
+def assert_talked(record: dict, call: CallResult) -> None:
+    """The talk time of the record is no shorter than the phone talked, and no longer than from its INVITE to the last it heard; in whole seconds."""
+    heard = max(t for t, direction, _first in call.messages if direction == "rx")
+    assert call.talk - 1.1 <= record["talk_seconds"] <= heard - call.started + 0.1, (record, call)
+
+
+def assert_recorded(pair: Pair, seen: list[Outcome]) -> dict[str, list[tuple[str, dict]]]:
+    """Each of these calls has one record, within ten seconds; otherwise the messages of those that have not. See `Pair.records`."""
+    records: dict[str, list[tuple[str, dict]]] = {}
+
+    def complete() -> bool:
+        records.update(pair.records())
+        return all(len(records.get(call.call.call_id, [])) == 1 for call in seen)
+
+    with suppress(TimeoutError):
+        wait_until(complete, 10, "the records")
+    others = {call.call.call_id: call.call.messages for call in seen if len(records.get(call.call.call_id, [])) != 1}
+    assert not others, {call_id: (records.get(call_id), messages) for call_id, messages in others.items()}
+    return records
+
+
 def outcome(messages: list[Message]) -> Outcome:
     answers = [message.code for message in messages if message.dir == "rx" and message.code and message.method == "BYE"]
     return Outcome(call_result(messages), answers[0] if answers else None)
@@ -90,7 +129,7 @@ class Pair:
         self.engines = {host: Kamailio(self.lab.container(host)) for host in HOSTS}
 
     def shell(self, host: str, script: str, check: bool = True) -> str:
-        return podman(self.lab.container(host), ["sh", "-c", script], check=check)
+        return enter(self.lab.container(host), ["sh", "-c", script], check=check)
 
     def each(self, function) -> dict:
         """{host: what function(host) returns}, at once, as an exec takes its time."""
@@ -109,8 +148,13 @@ class Pair:
 
     def watch(self, seconds: float) -> dict[str, list[Seen]]:
         """What happened to each host meanwhile."""
-        script = ["python3", "-c", WATCH, self.floating, OUT_OF_SERVICE, str(seconds)]
-        return self.each(lambda host: [Seen(*json.loads(line)) for line in podman(self.lab.container(host), script, check=False).splitlines()])
+        self.each(lambda host: self.shell(host, f"rm -f {WATCHED}"))
+        script = ["python3", "-c", WATCH, self.floating, OUT_OF_SERVICE, str(seconds), WATCHED]
+        return self.each(lambda host: [Seen(*json.loads(line)) for line in enter(self.lab.container(host), script, check=False).splitlines()])
+
+    def watch_no_more(self) -> None:
+        """`watch` ends now."""
+        self.each(lambda host: self.shell(host, f"touch {WATCHED}"))
 
     # --- faults; each returns its moment ---
 
@@ -156,15 +200,10 @@ class Pair:
         """What is wrong with them, by host: one has the address, both know each other and reach all carriers, and no call is left."""
 
         def of(host: str) -> object:
-            engine = self.engines[host]
             try:
-                nodes = [node["status"] for node in engine.ask("dmq.list_nodes") or []]
-                relays = engine.ask("rtpengine.show", "all") or [{}]
-                silent = [target for target, well in engine.reachable().items() if not well]
-                calls = engine.active_calls()
+                nodes, relays, silent, calls = json.loads(self.engines[host].script(STATE))
             except RuntimeError as error:  # nobody at the control socket yet
                 return str(error)[-200:]
-            relays = [relay.get("active") for relay in (relays if isinstance(relays, list) else [relays])]
             ill = {"nodes": nodes.count("active") != len(HOSTS) and nodes, "relays": not all(relays) and relays, "silent": silent, "calls": calls}
             return {what: found for what, found in ill.items() if found}
 
@@ -185,7 +224,7 @@ class Pair:
                 found.setdefault(record["call"], []).append((host, record))
         return found
 
-    def load(self, number: str, calls: int, rate: float, hold: float, gives_up: float = 20) -> list[Outcome]:
-        """Calls, each of which is held for some seconds."""
-        messages = self.lab.caller.sipp(number, hold, gives_up, calls / rate + hold + gives_up + 25, "1000", calls, rate)
+    def load(self, number: str, calls: int, rate: float, hold: float, gives_up: float = 32) -> list[Outcome]:
+        """Calls, each of which is held for some seconds; a phone gives up by its timers B and F (RFC 3261)."""
+        messages = self.lab.caller.sipp(number, hold, gives_up, calls / rate + hold + gives_up + 25, "1000", calls, rate, ends=32)
         return [outcome(call) for call in by_call(messages)]

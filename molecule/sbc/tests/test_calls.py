@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ import pytest
 import yaml
 from cases import INTL, NANP, SECURE
 from engines import Kamailio
-from harness import SCENARIO, Carrier, Lab, invites, podman, wait_until
+from harness import SCENARIO, Carrier, Lab, beside, enter, invites, state_folder, wait_until
+from interop import TRUSTED
 
 REPO = Path(__file__).resolve().parents[3]
 LAB = Lab(pbx=Kamailio.host)
@@ -41,11 +43,11 @@ def pbxs():
     """Two PBXs, each a lab/carrier.py, to which calls come in; and the trunk beta shows one number to its carrier."""
     container = LAB.container(PBX_HOST)
     address = LAB.caller_at(PBX_HOST).address
-    podman(container, ["sh", "-c", "mkdir -p /tmp/pbx && cat > /tmp/pbx/carrier.py"], (REPO / "lab/carrier.py").read_text(encoding="utf-8"))
-    found = {port: Carrier(container, f"/tmp/pbx/{port}") for port in PBX_PORTS}
+    found, programs = {port: Carrier(state_folder(LAB.name, PBX_HOST) / str(port)) for port in PBX_PORTS}, []
     for port, pbx in found.items():
-        program = ["python3", "/tmp/pbx/carrier.py", "--address", address, "--port", str(port), "--state-dir", pbx.state_dir]
-        podman(container, ["systemd-run", "--unit", f"pbx-{port}", *program])
+        pbx.state.mkdir(exist_ok=True)
+        options = ["--address", address, "--port", str(port), "--state-dir", f"/lab/state/{port}"]
+        programs.append(beside(container, ["python3", "/lab/program/carrier.py", *options]))
     try:
         site(
             sbc_inside=[LAB.caller.address, address],
@@ -54,7 +56,8 @@ def pbxs():
         )
         yield found
     finally:
-        podman(container, ["systemctl", "stop", *(f"pbx-{port}" for port in PBX_PORTS)])
+        for program in programs:
+            program.terminate()
         site()
 
 
@@ -188,16 +191,16 @@ print(json.dumps(sorted(heard)))
 def test_a_caller_who_hangs_up_before_anybody_was_asked_costs_no_target_its_good_name(pbxs):
     """The hunt stands still meanwhile, as the file that says whether acme is drained is one that keeps its reader waiting."""
     fifo = "/var/lib/siptrunk/drained/acme"
-    podman(ENGINE.container, ["mkfifo", "-m", "644", fifo])
+    enter(ENGINE.container, ["mkfifo", "-m", "644", fifo])
     began, known = time.time(), len(ENGINE.records())
     try:
         with ThreadPoolExecutor() as pool:
-            phone = pool.submit(podman, LAB.container("caller"), ["python3", "-c", HASTY, LAB.caller.address, LAB.addresses["sbc"], NANP])
+            phone = pool.submit(enter, LAB.container("caller"), ["python3", "-c", HASTY, LAB.caller.address, LAB.addresses["sbc"], NANP])
             time.sleep(4)
-            podman(ENGINE.container, ["timeout", "5", "sh", "-c", f": > {fifo}"])
+            enter(ENGINE.container, ["timeout", "5", "sh", "-c", f": > {fifo}"])
             heard = json.loads(phone.result())
     finally:
-        podman(ENGINE.container, ["rm", fifo])
+        enter(ENGINE.container, ["rm", fifo])
     assert {"200 CANCEL", "487 INVITE"} <= set(heard) <= {"100 INVITE", "200 CANCEL", "487 INVITE"}
     assert not any(invites(wire) for wire in LAB.wires(began).values()), "nobody was asked"
     (record,) = ENGINE.records()[known:]
@@ -217,19 +220,104 @@ def test_a_carrier_that_asks_for_peace_has_it_for_five_minutes_at_most(pbxs, ask
         assert before + seconds <= int(mark["value"]) <= time.time() + seconds
 
 
-@pytest.mark.parametrize(("number", "host", "shown"), [(INTL, "beta1", SHOWN), (NANP, "acme1", "1000")])
-def test_where_a_trunk_shows_a_number_no_header_shows_another(pbxs, tmp_path, number, host, shown):
-    """P-Asserted-Identity and its like pass where the trunk shows none."""
-    names = ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID")
-    more = "".join(f"{name}: <sip:55501000@pbx.example>\n" for name in names)
+IDENTITIES = ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID")
+
+
+@pytest.mark.parametrize(
+    ("number", "host", "shown", "asserted"),
+    [(INTL, "beta1", SHOWN, ""), (NANP, "acme1", "1000", ""), (TRUSTED, "beta1", "1000", "<sip:55501000@sbc>")],
+)
+def test_a_carrier_is_told_who_calls_as_its_trunk_says(pbxs, tmp_path, number, host, shown, asserted):
+    """In From, and in the one header that a trunk names for a carrier that is trusted: what a PBX writes there goes no further."""
+    more = "".join(f"{name}: <sip:55501000@pbx.example>\n" for name in IDENTITIES)
     scenario, at = tmp_path / "uac.xml", "Content-Type: application/sdp\n"
     scenario.write_text(SCENARIO.read_text(encoding="utf-8").replace(at, more + at, 1), encoding="utf-8")
     began = time.time()
     LAB.caller.sipp(number, 0.5, 20, 30, "1000", scenario=scenario)
     (call,) = LAB.carriers[host].invites(began)
     assert call["from_user"] == shown
-    found = {call["headers"][name.lower().replace("-", "_")] for name in names}
-    assert found == ({""} if shown == SHOWN else {"<sip:55501000@pbx.example>"})
+    told = [call["headers"][name.lower().replace("-", "_")] for name in IDENTITIES]
+    assert told == [asserted.replace("sbc", LAB.addresses["sbc"]), "", ""]
+
+
+def test_calls_of_two_accounts_at_one_address_are_told_apart(pbxs):
+    """By the contact that registered, from the carrier's own address alone."""
+    for host, contact, trunk in (("acme1", "acme", "acme"), ("acme1", "second", "second"), ("acme2", "second", "second")):
+        began = time.time()
+        seen = LAB.caller_at(host).phone(contact, to="<sip:2001@acme.example>")
+        assert seen["code"] == 200
+        (call,) = [call for pbx in pbxs.values() for call in pbx.invites(began)]
+        assert (call["user"], call["headers"]["x_trunk"]) == ("2001", trunk)
+    assert LAB.caller_at("beta1").phone("second", to="<sip:2001@acme.example>")["code"] == 403, "beta takes no calls in"
+
+
+def challenged_call(during, talk=6, phone=None, **behaviour):
+    """A call through acme1, whose BYE is challenged: (what the phone saw, the requests that the carrier saw, all of their text)."""
+    LAB.tell({"acme1": {"challenged": ["BYE"], "whole": True, **behaviour}})
+    began = time.time()
+    with ThreadPoolExecutor() as pool:
+        ends = pool.submit(LAB.caller.phone, NANP, steps=[["answer"], ["wait", talk], ["bye"]], **(phone or {}))
+        time.sleep(1.5)
+        during()
+        seen = ends.result()
+    requests = [line for line in LAB.carriers["acme1"].wire(began) if line["dir"] == "rx" and not line["code"]]
+    requests = [line for line in requests if line["method"] not in ("OPTIONS", "REGISTER")]
+    return seen, [(line["method"], line["cseq"]) for line in requests], "".join(line["text"] for line in requests)
+
+
+def test_a_bye_is_signed_after_a_restart_too(pbxs):
+    """Route says which trunk the call is of, and how many CSeqs were taken before it was answered."""
+    withheld = {"from": '"Bob" <sip:55501000@pbx.example>', "headers": [["Privacy", "id"]]}
+    seen, asked, text = challenged_call(lambda: enter(ENGINE.container, ["systemctl", "restart", "kamailio"]), invite_auth=True, phone=withheld)
+    assert (seen["code"], seen["failed"]) == (200, None)
+    assert "55501000" not in text and "Bob" not in text, "who is withheld stays so"
+    assert asked == [("INVITE", 1), ("ACK", 1), ("INVITE", 2), ("ACK", 2), ("BYE", 3), ("BYE", 4)]
+
+
+def test_the_caller_that_a_trunk_shows_is_the_same_after_a_restart(pbxs):
+    """In From of the BYE as in From of the INVITE; the phone's own number is in neither."""
+    shown = {"from_user": "line-7", "from_domain": "brand.example"}
+    try:
+        site(siptrunk_trunks=[{**trunk, **shown} if trunk["name"] == "acme" else trunk for trunk in TRUNKS])
+        restart = ["systemctl", "restart", "kamailio"]
+        seen, _asked, text = challenged_call(lambda: enter(ENGINE.container, restart), phone={"from": '"Bob" <sip:55501000@pbx.example>'})
+        assert (seen["code"], seen["failed"]) == (200, None)
+        assert set(re.findall(r"(?m)^From: +([^;\r]+)", text)) == {"<sip:line-7@brand.example>"}
+        assert not re.search("55501000|Bob", text), text
+    finally:
+        site()
+
+
+def test_credentials_are_for_the_carriers_own_addresses(pbxs):
+    """What nobody can vouch for after a restart is not signed: the name of the trunk came back through the carrier."""
+    model = [{**trunk, "domain": "gw2.acme.example:5060"} if trunk["name"] == "acme" else trunk for trunk in TRUNKS]  # acme1 is none of its own
+    try:
+        seen, asked, _text = challenged_call(lambda: (site(siptrunk_trunks=model), enter(ENGINE.container, ["systemctl", "restart", "kamailio"])), talk=40)
+        assert asked[-1] == ("BYE", 2) and seen["failed"] == "bye"
+    finally:
+        site()
+
+
+def test_who_asks_for_an_extension_is_heard_where_nobody_else_takes_the_call(pbxs):
+    """The caller may have it, or not: nobody but it can tell."""
+    LAB.tell({host: {"invite": {"do": "code", "code": 421, "headers": {"Require": "100rel"}}} for host in LAB.carriers})
+    seen = LAB.caller.phone(NANP)
+    assert seen["code"] == 421
+    (text,) = {message["text"] for message in seen["messages"] if message["text"].startswith("SIP/2.0 421")}
+    assert "\r\nRequire: 100rel\r\n" in text and "siptrunk-lab carrier" not in text
+    assert [attempt["next"] for attempt in ENGINE.records()[-1]["attempts"]] == ["next_trunk", "next_trunk"]
+    assert not ENGINE.cooling()
+
+
+def test_a_trunk_may_take_a_wildcard(pbxs):
+    """It stands for one label: the domain, and the hosts beside it."""
+    site(siptrunk_trunks=[{**trunk, "tls": {"wildcard": True}} if trunk["name"] == "acme-tls" else trunk for trunk in TRUNKS])
+    try:
+        LAB.tell({host: {"certificate": "wildcard"} for host in ("acme1", "acme2")})
+        assert LAB.caller.call(SECURE).code == 200 and ENGINE.records()[-1]["trunk"] == "acme-tls"
+        assert LAB.caller.call("98123").code == 200 and ENGINE.records()[-1]["trunk"] == "beta", "the trunk beside it does not"
+    finally:
+        site()
 
 
 def many(count):
@@ -256,19 +344,19 @@ def test_a_certificate_that_is_renewed_under_its_name_is_seen(pbxs):
     """Without the carrier's authority in that file no call goes over TLS, and with it they do; Kamailio runs on."""
     authority = "/etc/ssl/siptrunk-lab-ca.pem"
     own = "/etc/kamailio/siptrunk-own.pem"  # vouches for nobody
-    runs = podman(ENGINE.container, ["systemctl", "show", "-P", "MainPID", "kamailio"])
-    podman(ENGINE.container, ["sh", "-c", f"cp -p {authority} /tmp/authority.pem && cat {own} > {authority}"])
+    runs = enter(ENGINE.container, ["systemctl", "show", "-P", "MainPID", "kamailio"])
+    enter(ENGINE.container, ["sh", "-c", f"cp -p {authority} /tmp/authority.pem && cat {own} > {authority}"])
     try:
         assert "changed=0" not in site()
         seen = LAB.caller.call(SECURE)
         assert (seen.code, ENGINE.records()[-1]["trunk"]) == (200, "beta")
     finally:
-        podman(ENGINE.container, ["sh", "-c", f"cat /tmp/authority.pem > {authority}"])
+        enter(ENGINE.container, ["sh", "-c", f"cat /tmp/authority.pem > {authority}"])
         again = site()
     assert "changed=0" not in again
     ENGINE.forget()
     assert LAB.caller.call(SECURE).code == 200 and ENGINE.records()[-1]["trunk"] == "acme-tls"
-    assert podman(ENGINE.container, ["systemctl", "show", "-P", "MainPID", "kamailio"]) == runs
+    assert enter(ENGINE.container, ["systemctl", "show", "-P", "MainPID", "kamailio"]) == runs
 
 
 def test_behind_nat_a_pbx_that_is_called_hangs_up_by_the_address_that_it_reaches(pbxs):

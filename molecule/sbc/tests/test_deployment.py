@@ -37,7 +37,7 @@ class OnSbc(Host):
         "while the throwaway Kamailio tries": "ls /run/siptrunk-try-*/var/siptrunk.sock",
         "before the release is written": "[ -d /etc/kamailio/siptrunk.d/$((NOW + 1)) ]",
         "when the journal stands": "[ -e /etc/kamailio/siptrunk.d/journal.json ]",
-        "when the release is live": '[ "$(readlink /etc/kamailio/siptrunk)" = siptrunk.d/$((NOW + 1)) ]',
+        "when the release is live": '[ -e /etc/kamailio/siptrunk.d/journal.json ] && [ "$(readlink /etc/kamailio/siptrunk)" = siptrunk.d/$((NOW + 1)) ]',
     }
     shown = ["+++ after: plan.lua", "name = \"gamma\""]
     kills = 6

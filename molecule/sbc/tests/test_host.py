@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 
+from inside_backend import inside
 from cases import INTL, code
 from engines import Kamailio
 from harness import Lab, wait_until
@@ -16,7 +17,7 @@ LAB = Lab(pbx=Kamailio.host)
 ENGINE = Kamailio(LAB.container(Kamailio.host))
 SECRET = 'only"password'  # of the lab's carrier account
 
-testinfra_hosts = [f"podman://{ENGINE.container}"]
+testinfra_hosts = [inside(ENGINE.container)]
 
 LISTEN = """
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:

@@ -10,9 +10,10 @@ from collections import Counter
 from pathlib import Path
 
 import exceptions
+import interop
 import pytest
 import yaml
-from cases import CASES
+from cases import CASES, QUICK
 from engines import ENGINES
 
 REPO = Path(__file__).resolve().parents[3]
@@ -34,7 +35,7 @@ def scenarios() -> dict[str, list[str]]:
 def test_a_scenario_runs_every_case(engine: str):
     ran = scenarios().get(engine, [])
     assert not [argument for argument in ran if argument.startswith("-")], "no case may be left out"
-    for path in ("tests/contract/test_contract.py", "tests/contract/test_hostile.py"):
+    for path in ("tests/contract/test_contract.py", "tests/contract/test_interop.py", "tests/contract/test_hostile.py"):
         assert any(path == argument or path.startswith(f"{argument}/") for argument in ran), f"{path} does not run on {engine}"
 
 
@@ -50,7 +51,20 @@ def test_no_case_is_skipped():
 
 
 def test_each_case_has_a_name_of_its_own():
-    assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
+    for table in (CASES, interop.CASES):
+        assert [name for name, count in Counter(case.name for case in table).items() if count > 1] == []
+
+
+@pytest.mark.parametrize(("engine", "case"), exceptions.INTEROP)
+def test_each_exception_of_the_interop_table_has_an_engine_a_case_and_a_reason(engine: str, case: str):
+    assert engine in ENGINES
+    assert case in {known.name for known in interop.CASES}
+    assert len(exceptions.INTEROP[engine, case].split()) > 3
+    assert f"`{case}`" in (REPO / "docs" / "interop.md").read_text(encoding="utf-8"), "with a capture of the wire"
+
+
+def test_the_quick_cases_are_twelve_of_these():
+    assert len(set(QUICK) & {case.name for case in CASES}) == len(QUICK) == 12
 
 
 @pytest.mark.parametrize(("engine", "case"), [*exceptions.EXCEPTIONS, *exceptions.DELAYS])

@@ -19,10 +19,11 @@ import time
 
 import carrier as program
 import certificates
+import phone as phone_program
 import pytest
+from harness import Carrier, wait_until
 
 COUNT = itertools.count(1)
-LOOKS = 1  # seconds in which the carrier has looked at its control file; it does 20 times a second
 
 
 class Phone:
@@ -104,9 +105,7 @@ class Lab:
         return context
 
     def tell(self, **control) -> None:
-        temporary = self.folder / ".control"
-        temporary.write_text(json.dumps(control), encoding="utf-8")
-        os.replace(temporary, self.folder / "control.json")
+        Carrier(self.folder).tell(**control)
 
     def phone(self, transport: str = "udp", context: ssl.SSLContext | None = None, session: ssl.SSLSession | None = None) -> Phone:
         tls = transport == "tls"
@@ -130,11 +129,7 @@ def running(tmp_path_factory):
     command += ["--tls-port", str(tls_port), "--certificates", str(folder / "pairs")]
     process = subprocess.Popen(command, stderr=(folder / "stderr").open("w"))
     lab = Lab(port, tls_port, folder)
-    for _attempt in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", tls_port)) == 0:
-                break
-        time.sleep(0.05)
+    wait_until(Carrier(folder).runs, 10, "the carrier", 0.02)
     yield lab
     alive = process.poll() is None
     process.terminate()
@@ -146,12 +141,6 @@ def running(tmp_path_factory):
 @pytest.fixture
 def lab(running):
     running.tell()
-    for _attempt in range(100):  # the certificate of the test before may still be shown
-        try:
-            running.phone("tls")
-            break
-        except OSError:
-            time.sleep(0.05)
     yield running
     while running.phones:
         running.phones.pop().socket.close()
@@ -431,6 +420,17 @@ def test_digest_of_the_rfc():
     assert program.digest_response(given, "GET", "Circle Of Life") == given["response"]
 
 
+def test_digest_by_sha256():
+    """RFC 7616 section 3.9.1."""
+    given = program.digest_parameters(
+        'Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=SHA-256, '
+        'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, '
+        'response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"'
+    )
+
+    assert program.digest_response(given, "GET", "Circle of Life") == given["response"]
+
+
 @pytest.mark.parametrize("qop", [True, False])
 def test_registration_with_credentials(lab, call, qop):
     lab.tell(register="challenge", users={"trunk": "secret"}, qop=qop)
@@ -483,7 +483,6 @@ def test_closed_sockets(lab, call):
         stream.send("OPTIONS", call)
         assert stream.codes(1) == [200]
     lab.tell(closed=True)
-    time.sleep(LOOKS)
 
     for stream in streams:
         assert was_reset(stream.socket)
@@ -493,7 +492,6 @@ def test_closed_sockets(lab, call):
     with pytest.raises(ConnectionRefusedError):
         phone.socket.recv(100)
     lab.tell()
-    time.sleep(LOOKS)
     for transport in ("udp", "tcp", "tls"):
         again = lab.phone(transport)
         again.send("OPTIONS", call)
@@ -540,7 +538,6 @@ def test_a_handshake_that_the_change_overtakes_is_worth_nothing(lab):
     slow = socket.create_connection(("127.0.0.1", lab.tls_port), timeout=3)
     time.sleep(0.2)
     lab.tell(certificate="wrong")
-    time.sleep(LOOKS)
 
     with lab.trusting(check=False).wrap_socket(slow) as late:
         assert was_reset(late)
@@ -548,14 +545,12 @@ def test_a_handshake_that_the_change_overtakes_is_worth_nothing(lab):
 
 def test_a_certificate_that_is_not_there(lab, call):
     lab.tell(certificate="nonsense")
-    time.sleep(LOOKS)
     with pytest.raises(ConnectionRefusedError):
         lab.phone("tls")
     phone = lab.phone()
     phone.send("OPTIONS", call)
     assert phone.codes(1) == [200]
     lab.tell()
-    time.sleep(LOOKS)
     lab.phone("tls")
 
 
@@ -579,6 +574,7 @@ def test_what_is_usual_holds_until_it_is_told_otherwise(lab, call):
     phone = lab.phone()
     usual = lab.folder / "usual.json"
     usual.write_text('{"options": 404}', encoding="utf-8")
+    lab.tell()
     try:
         phone.send("OPTIONS", call)
         assert phone.codes(1) == [404]
@@ -595,5 +591,99 @@ def test_a_broken_control_file_changes_nothing(lab, call):
     phone.send("OPTIONS", call)
     assert phone.codes(1) == [404]
     (lab.folder / "control.json").write_text("{", encoding="utf-8")
+    assert Carrier(lab.folder).runs()  # it has tried to read the file
     phone.send("OPTIONS", call, branch=f"{call}-again")
     assert phone.codes(1) == [404]
+
+
+# --- lab/phone.py ---------------------------------------------------------------------------
+
+
+def place(lab, number="12125550100", **wanted):
+    """A call of lab/phone.py, and what came in and went out at the carrier."""
+    told = json.dumps({"pbx": f"127.0.0.1:{lab.port}", "address": "127.0.0.1", "number": number, **wanted})
+    done = subprocess.run([sys.executable, phone_program.__file__], input=told, capture_output=True, text=True, check=True, timeout=60)
+    result = json.loads(done.stdout)
+    return result, lab.wire(result["call_id"])
+
+
+def test_the_phone_places_a_call(lab):
+    lab.tell(invite={"do": "answer", "ring": 0}, whole=True)
+    result, wire = place(lab, **{"from": '"Bob" <sip:1000@phone.example>', "headers": [["Privacy", "id"]]})
+    assert (result["code"], result["ended_by"], result["failed"]) == (200, "caller", None)
+    assert [line["method"] for line in wire if line["dir"] == "rx"] == ["INVITE", "ACK", "BYE"]
+    invite = wire[0]["text"]
+    assert 'From: "Bob" <sip:1000@phone.example>;tag=' in invite and "Privacy: id" in invite
+
+
+def test_the_phone_says_which_step_did_not_come_to_pass(lab):
+    lab.tell(invite={"do": "answer", "ring": 0}, challenged=["BYE"], users={"trunk": "secret"})
+    result, wire = place(lab)
+    assert result["failed"] == "bye" and 407 in [line["code"] for line in wire]
+    assert place(lab, steps=[["early", 1], ["answer"]])[0]["failed"] == "early"
+
+
+def test_sound_and_digits_of_the_phone(lab, tmp_path):
+    lab.tell(invite={"do": "progress_then_answer", "after": 1, "early_rtp": True, "telephone_event": True})
+    result, _wire = place(lab, rtp=True, steps=[["early", 1], ["answer"], ["digits", "1#"], ["bye"]])
+    assert result["failed"] is None and result["sound"]["early"] > 10
+    sound = Carrier(lab.folder).sound(result["call_id"])
+    assert sound["digits"] == "1#" and sound["early"] > 10 and set(sound["types"]) == {"8", "101"}
+
+
+def test_the_phone_holds_and_resumes(lab):
+    lab.tell(invite={"do": "answer", "ring": 0}, whole=True)
+    result, wire = place(lab, steps=[["answer"], ["hold"], ["resume"], ["bye"]])
+    assert result["failed"] is None
+    directions = [re.search(r"a=(send\w+)", line["text"])[1] for line in wire if line["dir"] == "rx" and line["method"] == "INVITE"]
+    assert directions == ["sendrecv", "sendonly", "sendrecv"]
+
+
+def test_a_session_that_is_too_short_is_refused_with_the_least(lab):
+    lab.tell(invite={"do": "min_se", "least": 900, "ring": 0}, whole=True)
+    result, wire = place(lab, headers=[["Session-Expires", "600"]])
+    assert result["code"] == 422 and "Min-SE: 900" in next(line["text"] for line in wire if line["code"] == 422)
+    assert place(lab, headers=[["Session-Expires", "900"]])[0]["code"] == 200
+
+
+def test_prack(lab):
+    lab.tell(invite={"do": "prack", "ring": 0}, whole=True)
+    assert place(lab)[0]["code"] == 421, "the phone does not support it"
+    result, wire = place(lab, prack=True)
+    assert result["failed"] is None and [line["code"] for line in wire if line["method"] == "PRACK"] == [None, 200]
+    lab.tell(invite={"do": "answer", "reliable": True, "ring": 0})
+    assert place(lab, headers=[["Supported", "100rel"]])[0]["code"] == 504, "no PRACK came"
+
+
+def test_requests_of_the_carrier_within_the_call(lab):
+    then = [{"after": 0.1, "method": "UPDATE"}, {"after": 0.1, "media": ["m=image 40100 udptl t38"]}, {"after": 0.1, "port": 40010, "direction": "sendonly"}]
+    lab.tell(invite={"do": "progress_then_answer", "after": 0, "update": 0, "rtp": 0, "then": [*then, {"after": 0.3, "port": 40020}]}, whole=True)
+    result, wire = place(lab, rtp=True, steps=[["answer"], ["wait", 1.5], ["bye"]])
+    assert result["failed"] is None
+    answers = [(line["method"], line["code"]) for line in wire if line["dir"] == "rx" and line["code"]]
+    assert answers == [("UPDATE", 200), ("UPDATE", 200), ("INVITE", 488), ("INVITE", 200), ("INVITE", 200)]
+    held = next(line["text"] for line in wire if line["dir"] == "rx" and line["code"] == 200 and line["method"] == "INVITE")
+    assert "a=recvonly" in held
+    ports = Carrier(lab.folder).sound(result["call_id"])["ports"]
+    assert ports["40020"] > 10 and "40010" not in ports, "nothing is sent to one who holds"
+
+
+def test_srtp_alone(lab):
+    lab.tell(invite={"do": "srtp"})
+    assert place(lab)[0]["code"] == 488
+
+
+def test_compact_headers_and_another_port(lab, call):
+    lab.tell(compact=True, another_port=True, whole=True)
+    result, wire = place(lab)
+    assert result["failed"] is None
+    assert all(re.search(r"(?m)^v: ", line["text"]) for line in wire if line["dir"] == "tx")
+    phone = lab.phone()
+    phone.send("OPTIONS", call)
+    assert phone.nothing(), "the socket is connected: it hears one port alone"
+
+
+def test_a_phone_that_plays_the_carrier_wants_the_bye_signed(lab):
+    lab.tell(invite={"do": "answer", "ring": 0, "talk": 0.2})
+    result, wire = place(lab, users={"trunk": "secret"}, steps=[["answer"], ["until_bye", 1]])
+    assert result["failed"] == "until_bye" and 407 in [line["code"] for line in wire]

@@ -72,6 +72,19 @@ def test_wrong_is_right_elsewhere(folder):
     handshake(folder, "wrong", "other.example")
 
 
+PARTS = [("domain", {NAMES[0]}), ("parent", set()), ("hosts", set(NAMES[1:])), ("wildcard", set(NAMES[:2])), ("above", set())]
+
+
+@pytest.mark.parametrize(("pair", "right"), PARTS)
+def test_some_are_for_a_part_of_the_names(folder, pair, right):
+    for name in NAMES:
+        if name in right:
+            handshake(folder, pair, name)
+        else:
+            with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+                handshake(folder, pair, name)
+
+
 def test_keys_are_secret(folder):
     assert set(contents(folder)) == ALL
     assert {path.stat().st_mode & 0o777 for path in folder.glob("*.key")} == {0o600}

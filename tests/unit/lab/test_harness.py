@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from harness import Caller, Carrier, LoadResult, by_call, call_result, invites, parse_sipp_messages, timed_out
+from harness import Caller, LoadResult, by_call, call_result, invites, parse_sipp_messages, timed_out
 
 CAPTURED = Path(__file__).parent / "captured"
 
@@ -164,16 +163,6 @@ def test_a_load_counts_codes():
 
     assert load.codes == {200: 1, 486: 1, None: 1}
     assert load.pdd == [seen("answer").pdd]
-
-
-def test_a_carrier_is_told_in_one_step():
-    containers = Containers()
-
-    Carrier("acme1", "/var/lib/carrier", run=containers).tell(invite={"do": "ring"}, options="silent")
-
-    ((container, argv, text),) = containers.asked
-    assert container == "acme1" and json.loads(text) == {"invite": {"do": "ring"}, "options": "silent"}
-    assert argv[2].endswith("mv /var/lib/carrier/.control /var/lib/carrier/control.json")
 
 
 def line(first: str, call_id: str = "a", retrans: bool = False, to: str = "<sip:1@x>", direction: str = "", code: int = 0) -> dict:

@@ -165,10 +165,14 @@ def target(name, priority=10, **more):
     return {"id": name, "host": "gw1.acme.example", "address": "198.18.1.10", "port": 5060, "priority": priority, "weight": 50, "name": name, **more}
 
 
+SECURE = target("acme.1", port=5061, proves=["acme.example"])
+
+
 def trunk(**more):
     return {
         "name": "acme", "domain": None, "transport": "udp", "account": None, "from_user": None, "from_domain": None, "caller_id": None,
-        "codecs": ["alaw", "opus"], "digits": {"strip": 1, "prepend": "+49#"}, "max_channels": 3, "probe": {"interval": 0},
+        "identity": {"asserted": "none"}, "options": {}, "codecs": ["alaw", "opus"], "digits": {"strip": 1, "prepend": "+49#"}, "max_channels": 3,
+        "probe": {"interval": 0},
         "targets": [target("acme.1"), target("acme.2", 10), target("acme.3", 20)], "registrations": [], **more,
     }  # fmt: skip
 
@@ -196,6 +200,38 @@ def test_freeswitch_route():
     assert {code: rows.get(code) or rows[code[0] + "XX"] for code in TABLE if code.isdigit()} == {code: TABLE[code] for code in TABLE if code.isdigit()}
 
 
+def test_a_route_has_the_operators_variables_of_a_leg():
+    attempts = [{"trunk": "acme", "target": "acme.1", "bounds": BOUNDS, "verdicts": "table-1"}]
+    route = {
+        "name": "all", "emergency": False, "max_attempts": 3, "max_targets": 2, "hunt_after_ringing": True, "cool_down": 12.5,
+        "trunks": [[{"name": "acme", "weight": 70}]], "attempts": attempts,
+    }  # fmt: skip
+    given = {"leg": {"sip_invite_params": "user=phone", "rtp_secure_media": "mandatory:AES_CM_128_HMAC_SHA1_80"}, "gateway": {"x": "y"}}
+    plan = {"trunks": [trunk(targets=[target("acme.1")], options=given)], "verdicts": {"table-1": TABLE}}
+    assert from_lua(freeswitch_route.freeswitch_route(route, plan))["plan"]["acme"]["leg"] == given["leg"]
+
+
+@pytest.mark.parametrize(
+    ("more", "shows_name", "asserted", "host"),
+    [
+        ({}, True, "none", None),
+        ({"from_user": "4930123"}, False, "none", None),
+        ({"caller_id": "4930123"}, False, "none", None),
+        ({"identity": {"asserted": "pai"}}, True, "pai", "gw1.acme.example"),
+        ({"identity": {"asserted": "rpid"}, "from_domain": "pbx.example"}, True, "rpid", "pbx.example"),
+    ],
+)
+def test_a_route_tells_what_the_carrier_may_know_of_the_caller(more, shows_name, asserted, host):
+    attempts = [{"trunk": "acme", "target": "acme.1", "bounds": BOUNDS, "verdicts": "table-1"}]
+    route = {
+        "name": "all", "emergency": False, "max_attempts": 3, "max_targets": 2, "hunt_after_ringing": True, "cool_down": 12.5,
+        "trunks": [[{"name": "acme", "weight": 70}]], "attempts": attempts,
+    }  # fmt: skip
+    plan = {"trunks": [trunk(targets=[target("acme.1")], **more)], "verdicts": {"table-1": TABLE}}
+    acme = from_lua(freeswitch_route.freeswitch_route(route, plan))["plan"]["acme"]
+    assert (acme["shows_name"], acme["asserted"], acme["targets"][0][0].get("identity_host")) == (shows_name, asserted, host)
+
+
 @pytest.mark.parametrize(("name", "written"), [("alaw", "PCMA"), ("ULAW", "PCMU"), ("g722", "G722"), ("opus", "OPUS"), ("ilbc", "iLBC"), ("speex", "SPEEX")])
 def test_freeswitch_codec(name, written):
     assert freeswitch_codec.freeswitch_codec(name) == written
@@ -208,7 +244,7 @@ SECRET = "a $${secret} \"&"
 
 
 def gateways(key="key", secret=SECRET, **more):
-    found = freeswitch_gateways.freeswitch_gateways(trunk(**more), {"acme": secret}, key)
+    found = freeswitch_gateways.freeswitch_gateways(trunk(**more), {"acme": secret}, key, "198.18.9.9")
     assert all(set(gateway) == {"name", "mark", "params"} for gateway in found)
     return {gateway["name"]: gateway for gateway in found}
 
@@ -243,7 +279,11 @@ def test_calls_neither_register_nor_are_probed_and_only_registrations_register()
     [
         ({}, "gw1.acme.example", "sip:198.18.1.10:5060;transport=udp"),
         ({"domain": "sip.acme.example"}, "sip.acme.example", "sip:198.18.1.10:5060;transport=udp"),
-        ({"transport": "tls"}, "gw1.acme.example", "sip:gw1.acme.example:5060;transport=tls"),
+        (
+            {"transport": "tls", "domain": "sip.acme.example", "targets": [SECURE], "registrations": [SECURE]},
+            "sip.acme.example",
+            "sip:acme.example:5061;transport=tls;maddr=198.18.1.10",
+        ),
         ({"targets": [target("acme.1", host="198.18.1.10", port=5070)]}, "198.18.1.10:5070", "sip:198.18.1.10:5070;transport=udp"),
     ],
 )
@@ -255,13 +295,34 @@ def test_the_request_names_the_domain_and_goes_to_the_address(more, proxy, where
 
 
 @pytest.mark.parametrize(
+    ("more", "sender"),
+    [
+        ({}, "probe@198.18.9.9"),
+        ({"domain": "sip.acme.example"}, "probe@198.18.9.9"),
+        ({"from_domain": "pbx.example"}, "probe@pbx.example"),
+        ({"from_user": "4930123"}, "4930123@198.18.9.9"),
+        ({"account": ACCOUNT}, "pbx-100@gw1.acme.example"),
+        ({"account": ACCOUNT, "domain": "sip.acme.example"}, "pbx-100@sip.acme.example"),
+        ({"account": ACCOUNT, "from_user": "4930123", "from_domain": "pbx.example"}, "4930123@pbx.example"),
+        ({"account": {**ACCOUNT, "username": "a@b#>"}, "domain": "c.example"}, "a%40b%23%3E@c.example"),
+    ],
+)
+def test_the_sender_of_a_probe_is_never_the_carrier_itself(more, sender):
+    found = gateways(targets=[target("acme.1")], probe={"interval": 10}, **more)
+    assert params(found["acme.1.probe"])["from-domain"] == sender
+
+
+@pytest.mark.parametrize(
     ("more", "changed"),
     [
         ({"secret": "another"}, {"acme.1", "acme.registration"}),
         ({"account": {**ACCOUNT, "auth_username": "other"}}, {"acme.1", "acme.registration"}),
+        ({"account": {**ACCOUNT, "username": "other"}}, {"acme.1", "acme.1.probe", "acme.registration"}),
         ({"from_user": "x"}, {"acme.1", "acme.1.probe", "acme.registration"}),
         ({"from_domain": "x"}, {"acme.1", "acme.1.probe", "acme.registration"}),
         ({"probe": {"interval": 11}}, {"acme.1.probe"}),
+        ({"options": {"gateway": {"contact-params": "x=y"}, "leg": {}}}, {"acme.1", "acme.1.probe", "acme.registration"}),
+        ({"options": {"leg": {"x": "y"}}}, set()),
         ({"domain": "x"}, {"acme.1", "acme.1.probe", "acme.registration"}),
         ({"key": "another"}, {"acme.1", "acme.1.probe", "acme.registration"}),
         ({"carrier": "x", "max_channels": 9, "codecs": ["g722"], "caller_id": "1"}, set()),

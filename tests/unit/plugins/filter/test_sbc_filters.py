@@ -22,7 +22,7 @@ def trunk(name, *addresses, transport="udp", interval=30, account=None, **more):
     targets = [{"id": f"{name}.{n}", "host": address, "address": address, "port": 5060} for n, address in enumerate(addresses, 1)]
     registrations = [{"name": name, **targets[0]}] if account else []
     return {
-        "name": name, "transport": transport, "domain": None, "from_domain": None, "probe": {"interval": interval}, "targets": targets,
+        "name": name, "transport": transport, "domain": None, "from_user": None, "from_domain": None, "probe": {"interval": interval}, "targets": targets,
         "account": account and {"username": account, "auth_username": account, "realm": None}, "registrations": registrations, **more,
     }  # fmt: skip
 
@@ -42,6 +42,13 @@ def test_a_probe_leaves_from_the_address_it_is_told():
     first, second = sbc_dispatcher(plan, {"udp": "udp:192.0.2.13:5060"})
     assert first.endswith(';obproxy="sip:192.0.2.1:5060;transport=udp";ping_socket=udp:192.0.2.13:5060')
     assert second.endswith(";transport=tls\"")
+
+
+def test_the_sender_of_a_probe_is_that_of_calls_or_the_account():
+    trunks = [trunk("a", "192.0.2.1", account="pbx-1", domain="sip.a.example"), trunk("b", "192.0.2.2", account="x", from_domain="b.example")]
+    trunks.append(trunk("c", "192.0.2.3", account="login", from_user="line-1", domain="sip.c.example"))
+    senders = [line.partition(";ping_from=")[2] for line in sbc_dispatcher({"trunks": trunks})]
+    assert senders == ['"sip:pbx-1@sip.a.example"', '"sip:x@b.example"', '"sip:line-1@sip.c.example"']
 
 
 def cells(row):
@@ -74,3 +81,25 @@ def test_a_pattern_of_lua_takes_what_the_regular_expression_takes(pattern):
     read = re.sub(r"\\([0-9]{3})", lambda match: chr(int(match.group(1))), lua)
     assert re.sub(r"%(.)", r"\\\1", read) == regex
     assert not re.search(r"(?<!%)[().?{|-]", re.sub(r"\[[^]]*\]", "", read)), "a sign that means something else to Lua"
+
+
+def over_tls(name, domain, *proves, wildcard=False):
+    made = trunk(name, "192.0.2.1", transport="tls", caller_id=None, from_user=None, identity={"asserted": "none"}, tls={"wildcard": wildcard})
+    made |= {"domain": domain, "inbound": {"from": [], "context": None}}
+    made["targets"][0] |= {"proves": list(proves)}
+    return made
+
+
+def test_trunks_that_share_an_address_prove_each_their_own_name():
+    """A call is checked by its trunk and target, a probe by the name that it was for."""
+    plan = {"trunks": [over_tls("a", "sip.a.example", "sip.a.example"), over_tls("b", "sip.b.example:5060", "sip.b.example", wildcard=True)]}
+    written = sbc_plan({**plan, "routes": [], "numbers": []})
+    assert 'proves = {["a.1"] = {"sip.a.example"}}' in written and 'proves = {["b.1"] = {"sip.b.example"}}' in written
+    peers = written[written.index('["192.0.2.1_5060"]') : written.index("trunks = ")]
+    assert '{authority = "sip.a.example", names = {"sip.a.example"}, wildcard = false}' in peers
+    assert '{authority = "sip.b.example", names = {"sip.b.example"}, wildcard = true}' in peers
+
+
+def test_trunks_that_prove_the_same_are_one_peer():
+    plan = {"trunks": [over_tls("a", "sip.a.example", "sip.a.example"), over_tls("b", "sip.a.example", "sip.a.example")]}
+    assert sbc_plan({**plan, "routes": [], "numbers": []}).count("authority = ") == 1

@@ -88,7 +88,8 @@ def gateways(**elements):
 def look(names, status="", epoch=EPOCH, marks="", drained="", channels=None):
     """The steps of the first round of ``trunk_freeswitch.reader``."""
     return [
-        api("strepoch", str(epoch)), api("hash_dump db siptrunk", marks), api(STATUS, status or gateways()), api("db list/siptrunk_drained", drained),
+        api("strepoch", str(epoch)), api("hash_dump db siptrunk", marks),
+        api("strepoch", str(epoch)), api(STATUS, status or gateways()), api("db list/siptrunk_drained", drained),
         *(api("limit_usage hash siptrunk %s" % name, str((channels or {}).get(name, 0))) for name in names),
     ]
 

@@ -187,6 +187,8 @@ TIMED = "sets the timers of SIP; only one section may. Write timer_b=6400, timer
     [
         pytest.param("[acme]\ntype=endpoint\n", 1, "acme", NAMED, id="a trunk's name"),
         pytest.param("\n[acme.1]\ntype=aor\n", 2, "acme.1", NAMED, id="a target's name"),
+        pytest.param("[acme.probe]\ntype=endpoint\n", 1, "acme.probe", NAMED, id="the name of the endpoint of probes"),
+        pytest.param("[acme.1.calls]\ntype=aor\n", 1, "acme.1.calls", NAMED, id="the name of an AOR that is not probed"),
         pytest.param("[sys]\ntype=system\n", 1, "sys", TIMED, id="system without timers"),
         pytest.param("[sys]\ntype=system\ntimer_t1=500\ntimer_b=6400\n", 1, "sys", TIMED, id="system with another timer"),
         pytest.param("[x](!)\ntype=system\n[sys](x)\n", 3, "sys", TIMED, id="system by template"),
@@ -213,6 +215,89 @@ def test_a_transport_on_our_port(read, tmp_path, bind, ours, protocol):
         f"{tmp_path}/pjsip.conf line 1: [mine] listens on the same {protocol} port as the trunks' own transport. "
         f"Set asterisk_transports.{protocol}.name to 'mine' to use it, or another bind."
     ]
+
+
+def test_a_transport_on_the_port_for_wildcards(read):
+    text = "[mine]\ntype=transport\nprotocol=tls\nbind=0.0.0.0:5062\n"
+    (clash,) = clashes(read, text, {"tls": {"bind": "0.0.0.0:5061"}, "tls_wildcard": {"bind": "0.0.0.0:5062"}})
+    assert clash.endswith("Set asterisk_transports.tls_wildcard.name to 'mine' to use it (it needs allow_wildcard_certs=yes), or another bind.")
+
+
+@pytest.mark.parametrize(
+    ("bind", "ours"),
+    [
+        pytest.param("198.18.1.1:5061", "198.18.1.2:5061", id="another host"),
+        pytest.param("[2001:db8::1]", "198.18.1.2:5061", id="a host of IPv6"),
+        pytest.param("0.0.0.0:5060", "0.0.0.0:5061", id="another port"),
+        pytest.param("0.0.0.0", "0.0.0.0:5060", id="the default port of TLS"),
+    ],
+)
+def test_a_transport_beside_ours(read, bind, ours):
+    assert clashes(read, f"[mine]\ntype=transport\nprotocol=tls\nbind={bind}\n", {"tls": {"bind": ours}}) == []
+
+
+def test_the_default_port_of_tls(read):
+    assert len(clashes(read, "[mine]\ntype=transport\nprotocol=tls\nbind=0.0.0.0\n", {"tls": {"bind": "0.0.0.0:5061"}})) == 1
+
+
+@pytest.mark.parametrize(
+    ("binds", "expected"),
+    [
+        pytest.param({"tls": "0.0.0.0:5061", "tls_wildcard": "0.0.0.0:5061"}, [("tls", "tls_wildcard", 5061)], id="every host"),
+        pytest.param({"tls": "198.18.1.1:5061", "tls_wildcard": "198.18.1.1:5061"}, [("tls", "tls_wildcard", 5061)], id="one host"),
+        pytest.param({"tls": "198.18.1.1:5061", "tls_wildcard": "198.18.1.2:5061"}, [], id="two hosts"),
+        pytest.param({"tls": "198.18.1.1:5061", "tls_wildcard": "0.0.0.0:5061"}, [("tls", "tls_wildcard", 5061)], id="one of them every host"),
+        pytest.param({"tls": "[::]:5061", "tls_wildcard": "198.18.1.1:5061"}, [("tls", "tls_wildcard", 5061)], id="every host of IPv6"),
+        pytest.param(
+            {"tcp": "0.0.0.0:5061", "tls": "198.18.1.1:5061", "tls_wildcard": "198.18.1.2:5061"},
+            [("tcp", "tls", 5061), ("tcp", "tls_wildcard", 5061)],
+            id="three of them",
+        ),
+        pytest.param({"udp": "0.0.0.0:5060", "tcp": "0.0.0.0:5060"}, [], id="UDP is no stream"),
+    ],
+)
+def test_two_transports_of_ours_on_one_port(read, binds, expected):
+    message = "asterisk_transports: %s and %s would listen on the same port, %d; give one of them another bind."
+    assert clashes(read, "", {key: {"bind": bind, "name": ""} for key, bind in binds.items()}) == [message % clash for clash in expected]
+
+
+def test_a_transport_that_is_named_is_none_of_ours(read):
+    text = "[mine]\ntype=transport\nprotocol=tls\nbind=0.0.0.0:5061\n"
+    assert clashes(read, text, {"tls": {"bind": "0.0.0.0:5061", "name": "mine"}, "tls_wildcard": {"bind": "0.0.0.0:5061", "name": "elsewhere"}}) == []
+
+
+ONE_NAME = (
+    "asterisk_transports: tls and tls_wildcard both have the name 'mine', and a transport accepts wildcard certificates for every trunk on it or "
+    "for none; name another transport for one of them."
+)
+STRICT = (
+    "[mine] has allow_wildcard_certs=yes, and asterisk_transports.tls.name is 'mine': trunks without tls.wildcard would accept wildcard certificates. "
+    "Remove that line, or name another transport."
+)
+NO_WILDCARD = "[mine] lacks allow_wildcard_certs=yes, and asterisk_transports.tls_wildcard.name is 'mine'. Add that line, or name another transport."
+
+
+@pytest.mark.parametrize("text", ["", "[mine]\ntype=transport\nprotocol=tls\n", "[mine]\ntype=transport\nprotocol=tls\nallow_wildcard_certs=yes\n"])
+def test_one_name_for_strict_trunks_and_others(read, text):
+    assert clashes(read, text, {key: {"bind": "0.0.0.0:5061", "name": "mine"} for key in ("tls", "tls_wildcard")}) == [ONE_NAME]
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "expected"),
+    [
+        ("tls", "allow_wildcard_certs=yes", STRICT),
+        ("tls", "allow_wildcard_certs = On", STRICT),
+        ("tls", "allow_wildcard_certs=no", None),
+        ("tls", "", None),
+        ("tls_wildcard", "allow_wildcard_certs=yes", None),
+        ("tls_wildcard", "allow_wildcard_certs=no", NO_WILDCARD),
+        ("tls_wildcard", "", NO_WILDCARD),
+    ],
+)
+def test_whether_a_named_transport_accepts_wildcards(read, tmp_path, key, line, expected):
+    text = f"[mine]\ntype=transport\nprotocol=tls\nbind=0.0.0.0:5061\n{line}\n[other]\ntype=transport\nprotocol=tls\nbind=0.0.0.0:5070\n"
+    found = clashes(read, text, {key: {"bind": "0.0.0.0:5061", "name": "mine"}})
+    assert found == ([f"{tmp_path}/pjsip.conf line 1: {expected}"] if expected else [])
 
 
 def test_udp_is_the_protocol_of_a_transport_that_names_none(read):
@@ -243,3 +328,31 @@ def test_chan_sip_in_use_is_found(tmp_path, text, named):
     (tmp_path / "sip.conf").write_text(text, encoding="utf-8")
     found = list(chan_sip_clashes(read_sections(str(tmp_path), "sip.conf")))
     assert [f"[{named}] belongs to chan_sip" in sentence and "secret" not in sentence for sentence in found] == ([True] if named else [])
+
+
+RESERVED = {"endpoint": ["aors", "outbound_proxy"], "aor": ["contact"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("[acme.1](+type=endpoint)\nmedia_encryption=sdes\n", [], id="an option that does no harm"),
+        pytest.param("[acme.1](+)\nmedia_encryption=sdes\n", [], id="to whichever section has the name"),
+        pytest.param("[acme.1.withheld](+type=endpoint)\nmedia_encryption=sdes\n", [], id="to the one for withheld callers"),
+        pytest.param("[acme.probe](+type=endpoint)\naors=x\n", ["aors"], id="to the one for probes"),
+        pytest.param("[acme.1](+type=endpoint)\naors=x\nOutbound_Proxy=y\n", ["aors", "outbound_proxy"], id="options that failover needs"),
+        pytest.param("[acme.1](+type=endpoint)\ncontact=x\n", [], id="of another type's"),
+        pytest.param("[acme.1](+)\ncontact=x\n", ["contact"], id="without a type any may be meant"),
+        pytest.param("[acme.1](+type=endpoint)\nx=y\n[acme.1](+type=aor)\ncontact=x\n", ["contact"], id="to two sections of one name"),
+        pytest.param("[acme.1](+type=endpoint)\naors += x\n", ["aors"], id="+= adds to a value"),
+    ],
+)
+def test_additions_to_our_sections(read, text, expected):
+    found = list(pjsip_clashes(read(pjsip=text), {"acme"}, UDP, TIMERS, RESERVED))
+    changed = [line.partition(": [")[2].partition("changes ")[2] for line in found]
+    assert changed == [f"{option}, on which failover depends; remove that line." for option in expected]
+
+
+def test_a_section_of_the_operators_own_is_no_addition(read):
+    (clash,) = pjsip_clashes(read(pjsip="[acme.1]\ntype=endpoint\n"), {"acme"}, UDP, TIMERS, RESERVED)
+    assert clash.endswith("has the name of a trunk; rename the trunk or the section.")

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from ansible_collections.siptrunk.failover.plugins.module_utils import freeswitch_engine
 from ansible_collections.siptrunk.failover.plugins.module_utils.freeswitch_engine import (
-    FreeSwitch, _missing, _other_settings, _shapes, _words, event_socket_in, gateways_in, settings_in,
+    FreeSwitch, _errors, _missing, _other_settings, _printed, _shapes, _words, event_socket_in, gateways_in, settings_in,
 )  # fmt: skip
+from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused
 from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.esl_server import gateways
 
 PROFILE = """<!-- ours -->
@@ -163,3 +165,62 @@ def test_files_that_are_no_xml_are_named_as_the_operator_knows_them(tmp_path):
     for name, text in (("ok.xml", '<?xml version="1.0"?>\n<a/>'), ("two.xml", "<a/><b/>"), ("bad.xml", "<a>\n</b>"), ("bad.lua", "<a>"), ("empty.xml", "")):
         (tmp_path / name).write_text(text, encoding="utf-8")
     assert Answering()._no_xml(str(tmp_path)) == ["/etc/fs/bad.xml is not well-formed: mismatched tag: line 2, column 2."]
+
+
+CONSOLE = """2026-11-30 19:58:41.625016 99.00% [CONSOLE] switch_core.c:2630 Bringing up environment.
+\x1b[35m2026-11-30 19:58:42.625016 73.33% [CRIT] switch_loadable_module.c:1754 Error Loading module MODULES/mod_logfile.so
+**MODULES/mod_logfile.so: cannot open shared object file: No such file or directory**
+\x1b[0m
+ | _____              ______        _____ _____ ____ _   _ |
+freeswitch@pbx>
+"""
+
+
+def test_last_words_are_the_errors_of_the_console_and_what_was_printed_beside():
+    assert _errors(CONSOLE.replace("MODULES", "/m")) == [
+        "[CRIT] switch_loadable_module.c:1754 Error Loading module /m/mod_logfile.so"
+        " /m/mod_logfile.so: cannot open shared object file: No such file or directory"
+    ]
+    assert _printed("WARN: unable to use SCHED_FIFO\n\nCannot Initialize [no XML]\n") == ["Cannot Initialize [no XML]"]
+
+
+@pytest.mark.parametrize(
+    ("directory", "modules"),
+    [
+        ("/usr/local/freeswitch/conf", "/usr/local/freeswitch/mod"),
+        ("/usr/local/freeswitch/etc/freeswitch", "/usr/local/freeswitch/lib/freeswitch/mod"),
+        ("/etc/freeswitch", "/usr/lib/freeswitch/mod"),
+    ],
+)
+def test_one_that_does_not_start_has_the_last_word(tmp_path, directory, modules):
+    """In each layout the throwaway instance has the modules of the live one, and its errors are in the message, with the names of the live files."""
+    engine = FreeSwitch(directory, "/log", "/usr/local/freeswitch", "fs", "fs", "fs", 8021, timeout=1)
+    for folder in ("conf", "var"):
+        (tmp_path / folder).mkdir()
+    program = "printf '%s' \"$1\"; printf 'Cannot open %s/conf/freeswitch.xml' \"$2\" >&2; shift 2; printf ' %s' \"$@\" > args"
+    elsewhere = ["sh", "-c", program, "sh", CONSOLE.replace("MODULES", modules), str(tmp_path)]
+    assert engine._start(str(tmp_path), elsewhere, modules).wait() == 0
+    assert f" -mod {modules} " in (tmp_path / "args").read_text(encoding="utf-8")
+    assert engine._judge(str(tmp_path), {}) == [
+        "The throwaway FreeSWITCH did not start.",
+        f"[CRIT] switch_loadable_module.c:1754 Error Loading module {modules}/mod_logfile.so"
+        f" {modules}/mod_logfile.so: cannot open shared object file: No such file or directory",
+        f"Cannot open {directory}/freeswitch.xml",
+    ]
+
+
+def test_a_reload_that_comes_before_its_answer_is_under_way(monkeypatch):
+    """A busy host: the event socket's module ends the session before it has answered."""
+    sockets, closed = iter([1, 1, 2, 2]), []
+
+    class Ended(Answering):
+        def ask(self, command):
+            assert "reload mod_event_socket" in command
+            raise Refused("FreeSWITCH at 127.0.0.1:8021 ended the session")
+
+    monkeypatch.setattr(freeswitch_engine, "_listening", lambda port: next(sockets))
+    monkeypatch.setattr(freeswitch_engine, "_RELOADED", 0)
+    engine = Ended()
+    engine._reached, engine._client = (8021, "ClueCon"), SimpleNamespace(close=lambda: closed.append(True))
+    engine._reload_event_socket()
+    assert closed and next(sockets) == 2, "it waited until the module was loaded anew"

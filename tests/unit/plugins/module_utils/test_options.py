@@ -673,6 +673,33 @@ def test_a_bad_certificate_is_told_and_nothing_is_sent(tls, pairs, pair, domain,
     assert len(server.received) + len(server.failures) >= 1
 
 
+@pytest.mark.parametrize("shown_name, wanted, wildcard, proved", [
+    ("sip.acme.example", "sip.acme.example", False, True),
+    ("acme.example", "sip.acme.example", True, False),
+    ("*.acme.example", "sip.acme.example", False, False),  # RFC 5922 section 7.2
+    ("*.acme.example", "sip.acme.example", True, True),
+    ("*.acme.example", "acme.example", True, False),
+    ("*.acme.example", "a.sip.acme.example", True, False),
+    ("*.example", "acme.example", True, True),
+    ("s*.acme.example", "sip.acme.example", True, False),
+    ("*", "example", True, False),
+    ("198.18.1.10", "198.18.1.10", False, True),
+    ("2001:DB8:0:0:0:0:0:1", "2001:db8::1", False, True),
+    ("198.18.1.11", "198.18.1.10", True, False),
+    ("*.18.1.10", "198.18.1.10", True, False),
+])
+def test_what_a_name_proves(shown_name, wanted, wildcard, proved):
+    assert bool(options.proves(shown_name.lower(), wanted, wildcard)) is proved
+
+
+@pytest.mark.parametrize("names", [["gw9.acme.example", DOMAIN], [DOMAIN.upper()]])
+def test_a_name_that_is_listed_proves_the_target_too(tls, pairs, names):
+    server = tls("good")
+    assert ask(server, target={"domain": "other.example", "names": names}, ca_file=str(pairs / "ca.pem"))["alive"]
+    result = ask(server, target={"domain": "other.example", "names": ["gw9.acme.example"]}, ca_file=str(pairs / "ca.pem"))
+    assert result["error"]["message"].endswith("certificate is not valid for 'other.example' or 'gw9.acme.example'.")
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_both_versions_of_tls(tls, pairs, version):
     server = tls("good", minimum_version=version, maximum_version=version)

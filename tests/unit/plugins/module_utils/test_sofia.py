@@ -17,7 +17,7 @@ def test_gateways_of_a_real_freeswitch():
         "beta.1", "acme-east.2.probe", "acme-east.2", "acme-east.1.probe", "acme-east.1"]
     assert found["delta.registration"] == {
         "name": "delta.registration", "profile": "siptrunk", "from": "&lt;sip:delta@127.0.0.42:5081&gt;", "proxy": "sip:127.0.0.42:5081",
-        "pingcount": "0", "pingtime": "0.00", "state": "FAIL_WAIT", "status": "DOWN", "uptime-usec": "0", "retry": "51s"}
+        "ping": "0", "pingcount": "0", "pingtime": "0.00", "pinging": "0", "state": "FAIL_WAIT", "status": "DOWN", "uptime-usec": "0", "retry": "51s"}
     # Its user name is "<state>REGED</state>&", which FreeSWITCH does not escape.
     assert found["delta.1"]["state"] == "NOREG"
 

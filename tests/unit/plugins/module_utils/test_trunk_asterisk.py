@@ -63,7 +63,7 @@ NOW = 1795410530
 EPOCH = getvar("EPOCH", NOW)
 COOL = "GLOBAL(SIPTRUNK_COOL_127.0.0.1_5070_udp)"
 OTHERS = [getvar("GLOBAL(SIPTRUNK_%s)" % name) for name in ("HELD_127.0.0.1_5070_udp", "CLOSED_a", "TRIAL_a")]
-ENDPOINT = getvar("PJSIP_ENDPOINT(a.1,aors)", "a.1")
+ENDPOINT = getvar("PJSIP_ENDPOINT(a.1,context)", "siptrunk-inbound")
 AOR = getvar("PJSIP_AOR(a.1,contact)", "a.1@@%s" % HASH)
 LISTS = [("DBGetTree", event_list("DBGetTreeResponse")), ("CoreShowChannels", event_list("CoreShowChannel"))]
 
@@ -102,9 +102,9 @@ def test_a_mark_holds_until_its_second_by_asterisks_clock(mark, cooling):
     assert (found["targets"][0]["cooling_until"] is not None, found["up"]) == (cooling, not cooling)
 
 
-@pytest.mark.parametrize("endpoint, aor", [("", "a.1@@%s" % HASH), ("a.1", ""), ("", "")])
+@pytest.mark.parametrize("endpoint, aor", [("", "a.1@@%s" % HASH), ("siptrunk-inbound", ""), ("", "")])
 def test_a_target_is_missing_without_its_endpoint_or_its_aor(endpoint, aor):
-    assert asked(EPOCH, getvar(COOL), *OTHERS, getvar("PJSIP_ENDPOINT(a.1,aors)", endpoint), getvar("PJSIP_AOR(a.1,contact)", aor))["missing"] == ["a.1"]
+    assert asked(EPOCH, getvar(COOL), *OTHERS, getvar("PJSIP_ENDPOINT(a.1,context)", endpoint), getvar("PJSIP_AOR(a.1,contact)", aor))["missing"] == ["a.1"]
 
 
 @pytest.mark.parametrize("contact", ["x", "a.1", "a.1@@%s" % HASH[1:], "a.1),SHELL(id)@@%s" % HASH, "?a.1@@%s" % HASH, "\x00\ufffd", "x" * 5000])
@@ -120,7 +120,7 @@ def test_the_first_of_several_contacts_counts():
 
 def test_an_address_that_two_trunks_share_is_asked_for_once():
     trunks = one_trunk() + one_trunk(name="b", targets=[{**one_trunk()[0]["targets"][0], "id": "b.1"}])
-    both = [getvar("PJSIP_ENDPOINT(a.1,aors)", "a.1"), getvar("PJSIP_ENDPOINT(b.1,aors)"), AOR, getvar("PJSIP_AOR(b.1,contact)")]
+    both = [getvar("PJSIP_ENDPOINT(a.1,context)", "siptrunk-inbound"), getvar("PJSIP_ENDPOINT(b.1,context)"), AOR, getvar("PJSIP_AOR(b.1,contact)")]
     marked = [OTHERS[0], *(getvar("GLOBAL(SIPTRUNK_%s)" % name) for name in ("CLOSED_a", "CLOSED_b", "TRIAL_a", "TRIAL_b"))]
     found = asked(EPOCH, getvar(COOL, NOW + 9), *marked, *both, *probed(), trunks=trunks)
     assert [item["targets"][0]["cooling_until"] for item in found["trunks"]] == ["2026-11-23T05:08:59Z"] * 2
@@ -141,7 +141,7 @@ def test_asterisk_without_a_clock(epoch):
 @pytest.mark.parametrize("steps", [
     [("DBGetTree", DENIED)],
     [LISTS[0], ("CoreShowChannels", DENIED)],
-    [*LISTS, EPOCH, getvar(COOL), *OTHERS, ("Getvar PJSIP_ENDPOINT(a.1,aors)", DENIED), AOR],
+    [*LISTS, EPOCH, getvar(COOL), *OTHERS, ("Getvar PJSIP_ENDPOINT(a.1,context)", DENIED), AOR],
 ])
 def test_what_asterisk_refuses_is_an_error(steps):
     with pytest.raises(ami.AmiActionError, match="Permission denied"):

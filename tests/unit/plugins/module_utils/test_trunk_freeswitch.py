@@ -59,10 +59,30 @@ def test_a_real_freeswitch():
     ({"status": "DOWN", "pingcount": "2", "pingtime": "1.00"}, ("dead", None)),
     ({"status": "down", "pingcount": "2", "pingtime": "1.00"}, ("unknown", None)),
     ({"status": None, "pingcount": "2", "pingtime": "1.00"}, ("unknown", None)),
+    ({"status": "DOWN", "pinging": "1", "ping": "%d" % (EPOCH - 60)}, ("alive", None)),  # challenged
+    ({"status": "UP", "pinging": "1", "ping": "%d" % (EPOCH - 60)}, ("alive", None)),
+    ({"status": "DOWN", "pinging": "1", "ping": "%d" % (EPOCH - 20)}, ("dead", None)),  # not yet answered
+    ({"status": "DOWN", "pinging": "0", "ping": "%d" % (EPOCH - 60)}, ("dead", None)),
+    ({"status": "DOWN", "pinging": "1", "ping": "soon"}, ("dead", None)),
 ])
 def test_probe_of_freeswitch(elements, expected):
     target = asked(*look(["a"], gateways(a__1={}, a__1__probe=elements)))["trunks"][0]["targets"][0]
     assert (target["probe"], target["rtt_ms"]) == expected
+
+
+@pytest.mark.parametrize("began, expected", [(0, "dead"), (40, "dead"), (41, "alive")])
+@pytest.mark.parametrize("epoch", [EPOCH - 10**6, EPOCH + 10**6])
+def test_the_age_of_a_probe_is_by_freeswitchs_clock(epoch, began, expected):
+    """It does not follow when the host's clock is set."""
+    status = gateways(a__1={}, a__1__probe={"status": "DOWN", "pinging": "1", "ping": "%d" % (epoch - began)})
+    assert asked(*look(["a"], status, epoch=epoch))["trunks"][0]["targets"][0]["probe"] == expected
+
+
+def test_a_clock_that_is_none():
+    steps = look(["a"], BOTH)
+    steps[2] = api("strepoch", "noon")
+    with pytest.raises(esl.EslProtocolError, match="answers strepoch with 'noon'"):
+        asked(*steps)
 
 
 @pytest.mark.parametrize("interval, names, missing", [

@@ -29,7 +29,7 @@ def session(*lists):
 
 
 @pytest.fixture
-def run(capsys):
+def run(printed):
     """run(port, check_mode=False, **options): the module's result. Neither password is ever in what it prints."""
 
     def run_module(port, check_mode=False, **options):
@@ -38,7 +38,7 @@ def run(capsys):
         with patch_module_args({**options, "_ansible_check_mode": check_mode}):
             with pytest.raises(SystemExit) as ended:
                 registration_info.main()
-        output = capsys.readouterr()
+        output = printed()
         assert CARRIER_PASSWORD not in output.out + output.err
         assert SECRET not in output.out + output.err
         assert esl_server.PASSWORD not in output.out + output.err

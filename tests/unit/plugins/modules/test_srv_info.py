@@ -93,6 +93,16 @@ def test_options_reach_the_library(run, nameserver):
     assert [(result["transport"], len(result["targets"])) for result in output["results"]] == [("tls", 1)]
 
 
+def test_questions_of_several_transports_are_answered_in_order(run, nameserver):
+    questions = [{"transport": "tls", "domains": ["gw.beta.example:5070"]}, {"transport": "udp", "domains": ["acme.example", "198.18.1.1"]}]
+    status, output = run(questions=questions, nameservers=[nameserver])
+    assert status == 0
+    assert [(result["domain"], result["transport"]) for result in output["results"]] == [
+        ("gw.beta.example:5070", "tls"), ("acme.example", "udp"), ("198.18.1.1", "udp"),
+    ]  # fmt: skip
+    assert output["results"][1:] == run(domains=questions[1]["domains"], nameservers=[nameserver])[1]["results"]
+
+
 def test_errors_are_in_the_result_and_a_warning_names_the_incomplete(run, nameserver):
     status, output = run(domains=["acme.example", "bad..example", "gw.beta.example:5070"], nameservers=[nameserver])
     assert status == 0
@@ -125,7 +135,9 @@ def test_check_mode_does_the_same(run, nameserver):
     ({"domains": [], "nameservers": ["ns.example"]}, "The look-ups could not be made: name server 'ns.example' is not an address"),
     ({"domains": ["acme.example"], "timeout": -1}, "The look-ups could not be made: timeout is -1.0, expected a number above 0"),
     ({"domains": ["acme.example"], "transport": "sctp"}, "value of transport must be one of: udp, tcp, tls, got: sctp"),
-    ({}, "missing required arguments: domains"),
+    ({}, "one of the following is required: domains, questions"),
+    ({"domains": ["acme.example"], "questions": []}, "parameters are mutually exclusive: domains|questions"),
+    ({"questions": [{"domains": ["acme.example"]}]}, "missing required arguments: transport found in questions"),
 ])
 def test_bad_arguments_are_told_plainly(run, arguments, message):
     status, output = run(**arguments)

@@ -22,7 +22,7 @@ from ansible_collections.siptrunk.failover.tests.unit.plugins.module_utils.plans
 ASKED = [("DBGetTree", event_list("DBGetTreeResponse")), ("CoreShowChannels", event_list("CoreShowChannel")), getvar("EPOCH", 1795410530)]
 BETA = [
     *(getvar("GLOBAL(SIPTRUNK_%s)" % name) for name in ("COOL_127.0.0.1_5072_udp", "HELD_127.0.0.1_5072_udp", "CLOSED_beta", "TRIAL_beta")),
-    getvar("PJSIP_ENDPOINT(beta.1,aors)", "beta.1"),
+    getvar("PJSIP_ENDPOINT(beta.1,context)", "siptrunk-inbound"),
     getvar("PJSIP_AOR(beta.1,contact)", "beta.1@@66137b194179d4cab14c64e3631e0879"),
     getvar("PJSIP_CONTACT(beta.1@@66137b194179d4cab14c64e3631e0879,status)", "NonQualified"),
     getvar("PJSIP_CONTACT(beta.1@@66137b194179d4cab14c64e3631e0879,rtt)", "N/A"),
@@ -38,7 +38,7 @@ def plan(tmp_path):
 
 
 @pytest.fixture
-def run(capsys, plan):
+def run(printed, plan):
     """run(port, check_mode=False, **options): the module's result. Neither password is ever in what it prints."""
 
     def run_module(port, check_mode=False, **options):
@@ -50,7 +50,7 @@ def run(capsys, plan):
         with patch_module_args({**options, "_ansible_check_mode": check_mode}):
             with pytest.raises(SystemExit) as ended:
                 trunk_info.main()
-        output = capsys.readouterr()
+        output = printed()
         assert CARRIER_PASSWORD not in output.out + output.err
         assert SECRET not in output.out + output.err
         assert esl_server.PASSWORD not in output.out + output.err

@@ -33,7 +33,7 @@ def plan(tmp_path):
 
 
 @pytest.fixture
-def run(capsys, plan, monkeypatch):
+def run(printed, plan, monkeypatch):
     """run(port, check_mode=False, **options): the module's result. Neither password is ever in what it prints."""
     monkeypatch.setattr(drain, "now", lambda: MARK["at"])
 
@@ -44,7 +44,7 @@ def run(capsys, plan, monkeypatch):
         with patch_module_args({**{key: value for key, value in given.items() if value is not None}, "_ansible_check_mode": check_mode}):
             with pytest.raises(SystemExit) as ended:
                 trunk_state.main()
-        output = capsys.readouterr()
+        output = printed()
         assert SECRET not in output.out + output.err
         assert esl_server.PASSWORD not in output.out + output.err
         result = json.loads(output.out)

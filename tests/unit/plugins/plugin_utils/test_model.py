@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ CONTROL = "it holds a line break or another control character; remove it"
 NOTHING = "expected a value, got nothing; give one, or remove the key"
 SPACE = "it starts or ends with a space; remove it"
 
+QUOTES = 'put it in quotes, as in "011": without them YAML makes 9 of 011, drops the plus of +49, and takes no for false'
 TRUNK_MISTAKES = (
     # the shape
     ({"pasword": SECRET}, "unknown key 'pasword': did you mean 'password'?"),
@@ -86,7 +88,14 @@ TRUNK_MISTAKES = (
     ({"carrier": " acme"}, f"carrier: {SPACE}"),
     ({"site": "nyc1 "}, f"site: {SPACE}"),
     ({**ACCOUNT, "realm": "r" * 1025}, "realm: it is 1025 characters long; expected 1024 at the most"),
-    ({**ACCOUNT, "password": 1234}, "password: expected a string, got a number; put it in quotes"),
+    # what YAML took for something else: 011, +12125550100, 04711, no, 2024-01-31
+    ({**ACCOUNT, "password": 1234}, f"password: expected a string, got a number; {QUOTES}"),
+    ({"digits": {"prepend": 9}}, f"digits.prepend: expected a string, got 9; {QUOTES}"),
+    ({"caller_id": 12125550100}, f"caller_id: expected a string, got 12125550100; {QUOTES}"),
+    ({**ACCOUNT, "username": 2505}, f"username: expected a string, got 2505; {QUOTES}"),
+    ({"site": False}, f"site: expected a string, got false; {QUOTES}"),
+    ({"carrier": datetime.date(2024, 1, 31)}, f"carrier: expected a string, got 2024-01-31; {QUOTES}"),
+    ({"codecs": ["alaw", 729]}, f"codecs[1]: expected a string, got 729; {QUOTES}"),
     ({**ACCOUNT, "password": [SECRET]}, "password: expected a string, got a list; put it in quotes"),
     ({**ACCOUNT, "password": f"{SECRET}\n"}, f"password: {CONTROL}"),
     ({**ACCOUNT, "password": f"{SECRET} "}, f"password: {SPACE}"),
@@ -142,8 +151,12 @@ TRUNK_MISTAKES = (
     ({"servers": [{"host": "198.18.1.300"}]}, "servers[0].host '198.18.1.300': expected a host name or an address"),
     ({"inbound_from": ["198.18.1.0/33"]}, f"inbound_from '198.18.1.0/33': {NETWORK}"),
     ({"inbound_from": ["198.18.1.10", "acme.example"]}, f"inbound_from 'acme.example': {NETWORK}"),
-    ({"verdicts": {480: "retry"}}, "verdict 'retry' of 480: expected one of next_target, next_trunk, final"),
-    ({"verdicts": {486: "next_trunk"}}, "verdict of 486: always final (the callee is busy); remove this line"),
+    ({"verdicts": {480: "retry"}}, "verdict 'retry' of 480: expected one of next_target, next_trunk, full, final"),
+    ({"verdicts": {487: "next_trunk"}}, "verdict of 487: always final (the caller hung up); remove this line"),
+    # who the carrier must prove to be
+    ({"transport": "tls", "tls": {"names": ["gw1 acme"]}}, "tls: names 'gw1 acme': expected a host name"),
+    ({"tls": {"names": ["gw1.acme.example"]}}, "tls: the transport is udp; set transport: tls, or remove these settings"),
+    ({"tls": {"wildcard": True}, "transport": "tcp"}, "tls: the transport is tcp; set transport: tls, or remove these settings"),
 )
 
 ROUTE_MISTAKES = (
@@ -154,6 +167,7 @@ ROUTE_MISTAKES = (
     ({"match": []}, "match: expected at least one pattern, such as _1NXXNXXXXXX"),
     ({"match": ["_1.2"]}, "pattern '_1.2': '.' matches all that follows: it must be the last character"),
     ({"match": ["_X.\n"]}, f"match[0]: {CONTROL}"),
+    ({"match": [9]}, f"match[0]: expected a string, got 9; {QUOTES}"),
     ({"match": ["_XX", "_X[0-9]"]}, "pattern '_X[0-9]' matches the same numbers as '_XX' of route 'all'; remove one"),
     ({"trunks": []}, "trunks: expected at least one trunk, the first to be asked first"),
     ({"trunks": ["acme", []]}, "trunks: expected at least one trunk, the first to be asked first"),
@@ -187,7 +201,10 @@ POLICY_MISTAKES = (
     ({"cool_down": float("nan")}, "cool_down: expected a number, got nan"),
     ({"max_attempts": True}, "max_attempts: expected a number, got true or false"),
     ({"max_targets": {"x": 1}}, "max_targets: expected a number, got a mapping"),
-    ({"verdicts": {"603": "next_trunk"}}, "verdict of 603: always final (a person or a policy said no); remove this line"),
+    (
+        {"verdicts": {"603": "next_trunk"}},
+        "verdict of 603: final (a person or a policy said no); only a trunk whose carrier says it for its own limits may change it",
+    ),
 )
 
 
@@ -384,6 +401,9 @@ def test_defaults_are_filled():
                 "register": False,
                 "codecs": ["alaw", "ulaw"],
                 "digits": {"strip": 0, "prepend": ""},
+                "identity": {"asserted": "none"},
+                "tls": {"names": [], "wildcard": False},
+                "engine_options": {"asterisk": {}, "freeswitch": {}, "sbc": {}},
                 "inbound_from": [],
                 "max_channels": 0,
                 "probe": {"interval": 60, "timeout": 3, "alive_on": "any"},

@@ -98,8 +98,8 @@ def test_two_trunks():
 
     compiled = compile_model(policy={"no_response_timeout": 4}, capabilities=FLOOR)
     targets = [
-        {"id": "acme.1", **GW1},
-        {"id": "acme.2", **GW2},
+        {"id": "acme.1", **GW1, "proves": []},
+        {"id": "acme.2", **GW2, "proves": []},
     ]
     bounds = {"silence": bound(4, 6.4), "progress": bound(10), "ring": bound(60)}
     assert compiled == {
@@ -115,9 +115,12 @@ def test_two_trunks():
                 "caller_id": None,
                 "codecs": ["alaw", "ulaw"],
                 "digits": {"strip": 0, "prepend": ""},
+                "identity": {"asserted": "none"},
+                "tls": {"wildcard": False},
+                "options": {},
                 "max_channels": 0,
                 "account": {"username": "pbx-100", "auth_username": "pbx-100", "realm": None},
-                "inbound": {"from": ["198.18.1.10/31"], "context": None},
+                "inbound": {"from": ["198.18.1.10/31"], "context": None, "contacts": []},
                 "probe": {"interval": 30, "timeout": 3, "alive_on": "any"},
                 "targets": targets,
                 "registrations": [{"name": "acme", **targets[0]}],
@@ -133,11 +136,14 @@ def test_two_trunks():
                 "caller_id": None,
                 "codecs": ["alaw", "ulaw"],
                 "digits": {"strip": 0, "prepend": ""},
+                "identity": {"asserted": "none"},
+                "tls": {"wildcard": False},
+                "options": {},
                 "max_channels": 0,
                 "account": None,
-                "inbound": {"from": ["198.18.2.10/32"], "context": None},
+                "inbound": {"from": ["198.18.2.10/32"], "context": None, "contacts": []},
                 "probe": {"interval": 30, "timeout": 3, "alive_on": "any"},
-                "targets": [{"id": "beta.1", **target("gw1.beta.example", "198.18.2.10", 1, 2)}],
+                "targets": [{"id": "beta.1", **target("gw1.beta.example", "198.18.2.10", 1, 2), "proves": []}],
                 "registrations": [],
             },
         ],
@@ -662,6 +668,173 @@ def test_a_bound_that_would_cut_the_hunt_of_an_sbc_is_refused():
     assert compiled["routes"][0]["attempts"][0]["bounds"]["progress"]["effective"] == 70
 
 
+# --- calls in ------------------------------------------------------------------------------
+
+
+def test_two_accounts_at_one_address_are_told_apart_by_their_contacts():
+    one, two = (trunk(name, 1, username=f"pbx-{name}", password=SECRET, register=True, inbound_context=f"from-{name}") for name in ("a", "b"))
+    third = trunk("c", 1, username="pbx-c", password=SECRET)  # it does not register
+    for features, contacts, counted in (
+        (
+            ["inbound_by_contact", "register", "no_progress"],
+            [{"user": "pbx-b", "trunk": "b", "context": "from-b"}],
+            "those to the contact 'pbx-b' count as 'b', all others as 'a'",
+        ),
+        (["register", "no_progress"], [], "those calls count as 'a'"),
+    ):
+        route = {**NANP, "trunks": ["a", "b", "c"]}
+        compiled = compile_model([one, two, third], [route], capabilities={"features": features}, policy={"max_post_dial_delay": 60})
+        assert [item["inbound"]["contacts"] for item in compiled["trunks"]] == [contacts, [], []]
+        notes = [note for note in compiled["notes"] if "both receive" in note]
+        assert notes == [
+            f"trunks 'a' and 'b' both receive calls from 198.18.1.1/32: {counted}",
+            "trunks 'a' and 'c' both receive calls from 198.18.1.1/32: those calls count as 'a'",
+        ]
+
+
+# --- options of the engine -------------------------------------------------------------------
+
+WITH_OPTIONS = {
+    "engine": "examplepbx",
+    "options": {"of": "asterisk", "booleans": ["no", "yes"], "value": "[ -~]*", "objects": {"endpoint": ["aors"], "aor": []}},
+}
+
+
+def test_options_of_the_engine_pass_as_text():
+    given = {"asterisk": {"endpoint": {"user_eq_phone": True, "rtp_timeout": 30, "media_encryption": "sdes"}}, "freeswitch": {"gateway": {"x": "y"}}}
+    compiled = compile_model([{**ACME, "engine_options": given}], [{**NANP, "trunks": ["acme"]}], None, WITH_OPTIONS)
+    assert compiled["trunks"][0]["options"] == {"endpoint": {"media_encryption": "sdes", "rtp_timeout": "30", "user_eq_phone": "yes"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"endpoint": {"aors": "other"}}, "endpoint: aors: failover depends on it; remove it"),
+        ({"endpoint": {"AORS": "other"}}, "endpoint: AORS: failover depends on it; remove it"),
+        ({"endpont": {"x": "y"}}, "endpont: expected aor or endpoint"),
+        ({"endpoint": ["x"]}, "endpoint: expected a mapping of options"),
+        ({"endpoint": {"x y": "z"}}, "endpoint: 'x y': expected the name of an option"),
+        ({"aor": {"x": "a\nb"}}, "aor: x: expected a text without line breaks or characters that the engine takes for its own"),
+    ],
+)
+def test_options_that_the_engine_cannot_take(given, problem):
+    assert problems_of(
+        trunks=[{**ACME, "engine_options": {"asterisk": given}}], routes=[{**NANP, "trunks": ["acme"]}], capabilities=WITH_OPTIONS
+    ) == [f"trunk 'acme': engine_options: asterisk: {problem}"]
+
+
+def test_an_engine_without_options_says_so():
+    bare = {"engine": "examplesbc", "options": {"of": "sbc", "objects": {}}}
+    assert problems_of(
+        trunks=[{**ACME, "engine_options": {"sbc": {"x": {}}}}], routes=[{**NANP, "trunks": ["acme"]}], capabilities=bare
+    ) == ["trunk 'acme': engine_options: sbc: x: examplesbc offers none yet; remove it"]
+
+
+# --- who a carrier must prove to be ----------------------------------------------------------
+
+FORGED = target("gw.stranger.example", "198.18.9.9", 5)
+NEXT_HOP = {"engine": "examplepbx", "features": ["no_progress"]}  # checks the certificate against the host that it connects to
+
+
+def over_tls(answers, capabilities=None, **tls):
+    acme = {"name": "acme", "domain": "acme.example", "transport": "tls", "tls": tls}
+    return compile_model([acme], [{**NANP, "trunks": ["acme"]}], None, capabilities, {("acme.example", "tls"): answer(*answers)})
+
+
+def test_names_within_the_domain_need_not_be_listed():
+    compiled = over_tls([GW1, GW2], NEXT_HOP)
+    assert [one["proves"] for one in compiled["trunks"][0]["targets"]] == [["acme.example"]] * 2
+    assert compiled["notes"] == []
+
+
+def test_a_name_that_dns_made_up_is_refused_where_the_engine_would_believe_it():
+    acme = {"name": "acme", "domain": "acme.example", "transport": "tls"}
+    assert problems_of(
+        trunks=[acme], routes=[{**NANP, "trunks": ["acme"]}], capabilities=NEXT_HOP, answers={("acme.example", "tls"): answer(FORGED, GW1)}
+    ) == [
+        "trunk 'acme': DNS leads from 'acme.example' to 'gw.stranger.example', and examplepbx checks a certificate against that host; "
+        "where the carrier's documents name it, add it to tls: names"
+    ]
+
+
+def test_a_name_that_the_user_listed_is_the_carriers():
+    compiled = over_tls([FORGED], NEXT_HOP, names=["GW.Stranger.Example"])
+    assert compiled["trunks"][0]["targets"][0]["proves"] == ["acme.example", "gw.stranger.example"]
+
+
+def test_dns_that_leads_out_of_the_domain_is_said_where_the_domain_is_checked():
+    compiled = over_tls([FORGED, GW1], {"engine": "examplesbc", "features": ["tls_by_domain", "no_progress"]})
+    assert compiled["notes"] == ["trunk 'acme': DNS leads from 'acme.example' to 'gw.stranger.example', whose certificate must be for acme.example"]
+
+
+def test_a_server_proves_its_own_name():
+    server = {"name": "acme", "servers": [{"host": "gw1.beta.example"}], "transport": "tls", "tls": {"names": ["beta.example"]}}
+    compiled = compile_model([server], [{**NANP, "trunks": ["acme"]}], None, NEXT_HOP, {("gw1.beta.example:5061", "tls"): answer(GW1)})
+    assert compiled["trunks"][0]["targets"][0]["proves"] == ["beta.example", "gw1.acme.example"]
+
+
+ONE_NAME = {"engine": "exampleswitch", "features": ["tls_by_domain", "no_progress", "register"], "one_tls_name": True}
+
+
+def one_name(*trunks, **acme):
+    """Trunk acme with its domain, and others at the same address: compiled for an engine that checks one name of a certificate."""
+    acme = {"name": "acme", "domain": "acme.example", "transport": "tls", **acme}
+    answers = {(name, "tls"): answer(GW1) for name in ("acme.example", "other.example", "gw1.acme.example:5061")}
+    names = [trunk["name"] for trunk in (acme, *trunks)]
+    return {"trunks": [acme, *trunks], "routes": [{**NANP, "trunks": names}], "capabilities": ONE_NAME, "answers": answers}
+
+
+OTHER = {"name": "other", "domain": "other.example", "transport": "tls"}
+HOST = {"name": "host", "servers": [{"host": "gw1.acme.example"}], "transport": "tls"}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        pytest.param(one_name(), "acme.example", id="domain"),
+        pytest.param(one_name(tls={"names": ["www.acme.example"]}), "acme.example", id="domain before other names"),
+        pytest.param(one_name(tls={"names": ["GW1.acme.example"]}), "gw1.acme.example", id="host that is listed"),
+        pytest.param(one_name(domain=None, servers=HOST["servers"]), "gw1.acme.example", id="host of a server"),
+        pytest.param(one_name({**OTHER, "tls": {"names": ["acme.example"]}}), "acme.example", id="in common"),
+        pytest.param(one_name(HOST, tls={"names": ["gw1.acme.example"]}), "gw1.acme.example", id="host in common"),
+        pytest.param(
+            one_name({**OTHER, "tls": {"names": ["y.example", "x.example"]}}, tls={"names": ["Y.example.", "x.example"]}), "y.example", id="listed first"
+        ),
+    ],
+)
+def test_one_name_is_proved_at_an_address_where_the_engine_checks_one(given, name):
+    compiled = compile_model(**given)
+    assert [trunk["targets"][0]["proves"] for trunk in compiled["trunks"]] == [[name]] * len(given["trunks"])
+    narrowed = [trunk["name"] for trunk in given["trunks"] if trunk.get("tls")]
+    there = f"{GW1['address']}:{GW1['port']}"
+    said = "trunk '{}': exampleswitch accepts only a certificate for '{}' at {}, none for its other names"
+    assert [note for note in compiled["notes"] if "accepts only" in note] == [said.format(trunk, name, there) for trunk in sorted(narrowed)]
+
+
+def test_a_registration_proves_the_name_of_its_target():
+    account = {"username": "pbx-100", "password": "vaulted", "register": True}
+    compiled = compile_model(**one_name(tls={"names": ["gw1.acme.example"]}, **account))
+    assert compiled["trunks"][0]["registrations"][0]["proves"] == ["gw1.acme.example"]
+
+
+def test_names_that_have_nothing_in_common_are_refused_where_the_engine_checks_one():
+    assert problems_of(**one_name(OTHER)) == [
+        f"trunks at {GW1['address']}:{GW1['port']} over TLS accept no common certificate name ('acme': acme.example; 'other': other.example), and "
+        "exampleswitch can verify one name for each address and port; add one name of the carrier's certificate to tls: names of each of them"
+    ]
+    assert compile_model(**{**one_name(OTHER), "capabilities": {**ONE_NAME, "one_tls_name": False}})
+
+
+def test_the_overrides_of_a_persons_word_are_said():
+    beta = {**BETA, "verdicts": {603: "full", "6xx": "next_trunk"}}
+    notes = compile_model(trunks=[ACME, beta], policy={"verdicts": {"4xx": "next_trunk"}})["notes"]
+    assert notes == [
+        "siptrunk_policy: verdict of 4xx: 482-483, 486-487 stay final; a trunk may change 486 one by one",
+        "trunk 'beta': verdict of 603: full: it usually means that a person or a policy said no; such a call is placed again",
+        "trunk 'beta': verdict of 6xx: 600-603, 605, 607-699 stay final; a trunk may change 600-603, 605, 607-699 one by one",
+    ]
+
+
 # --- capabilities --------------------------------------------------------------------------
 
 EXAMPLE = {"engine": "examplepbx", "transports": ["udp"], "address_families": ["ipv4"], "alive_on": ["any"], "features": [], "credentials": {"without": [":"]}}
@@ -674,7 +847,7 @@ EXAMPLE = {"engine": "examplepbx", "transports": ["udp"], "address_families": ["
         ({"probe": {"alive_on": "2xx"}}, "probe: examplepbx takes a target for alive on any, not on 2xx"),
         ({"max_channels": 1}, "examplepbx does not offer a limit of channels (max_channels) yet; remove it"),
         ({"register": True, "username": "u", "password": SECRET}, "examplepbx does not offer registration yet; remove it"),
-        ({"realm": "acme"}, "examplepbx does not offer an account for one digest realm alone (realm) yet; remove it"),
+        ({"transport": "udp", "realm": "acme"}, "examplepbx does not offer an account for one digest realm alone (realm) yet; remove it"),
         ({"username": "u", "password": "s:t"}, "password: examplepbx cannot send ':' in it; choose another"),
         (
             {"servers": [{"host": "2001:db8::1"}]},

@@ -187,6 +187,12 @@ def test_a_carrier_that_failed_after_ringing_lost_the_call():
     assert found["totals"]["lost"] == 1
 
 
+def test_a_carrier_at_its_limit_has_not_failed_and_yet_a_call_may_be_lost():
+    full = attempt("14:00:00", "acme", 603, "Decline", 90, "full")
+    found = look([], [record("14:00:00", [full], "failed"), record("14:00:10", [full, attempt("14:00:10", "beta", 200, "OK", 90, "final")], "answered")])
+    assert found["totals"]["lost"] == 1 and found["stray_calls"] == 0
+
+
 def test_several_hosts_that_saw_the_same_are_one_incident():
     calls = [rerouted("14:03:12"), rerouted("14:03:20"), rerouted("14:03:30")]
     found = analyse(WINDOW, [host(name, moved("14:03:13", "14:21:40"), calls) for name in ("b", "a", "c", "d", "e")])

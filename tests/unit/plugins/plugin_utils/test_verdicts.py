@@ -32,7 +32,8 @@ ROWS = (
 )
 NAMED = set().union(*(codes for row, codes, _verdict in ROWS if REST not in row))
 WITHOUT_CODE = {"silent": "next_target", "unreachable": "next_target", "no_progress": "next_trunk", "rang_out": "final"}
-NEVER_CHANGED = {482, 483, 486, 487} | set(range(600, 700)) - {604, 606}
+NEVER_CHANGED = {482, 483, 487}
+SPOKEN = {486} | set(range(600, 700)) - {604, 606}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_outcome_without_a_code(outcome, verdict):
             id="a code wins over its class, wherever it stands",
         ),
         pytest.param(
-            {"4xx": "next_trunk"}, dict.fromkeys(set(range(400, 500)) - NEVER_CHANGED, "next_trunk"), id="4xx spares what never changes"
+            {"4xx": "next_trunk"}, dict.fromkeys(set(range(400, 500)) - NEVER_CHANGED - SPOKEN, "next_trunk"), id="4xx spares what never changes"
         ),
         pytest.param({"6xx": "next_trunk"}, {604: "next_trunk", 606: "next_trunk"}, id="6xx spares what never changes"),
     ],
@@ -83,26 +84,58 @@ def test_overrides(written, read):
 
 def test_always_final_is_what_the_table_calls_final_always():
     assert verdicts.ALWAYS_FINAL == NEVER_CHANGED
+    assert verdicts.SPOKEN == SPOKEN
 
 
-@pytest.mark.parametrize("verdict", ["next_target", "next_trunk"])
-def test_always_final_cannot_be_changed(verdict):
+@pytest.mark.parametrize("verdict", ["next_target", "next_trunk", "full"])
+@pytest.mark.parametrize("of_trunk", [False, True])
+def test_always_final_cannot_be_changed(verdict, of_trunk):
     for code in NEVER_CHANGED:
-        (problem,) = verdicts.parse_overrides({code: verdict})[1]
+        (problem,) = verdicts.parse_overrides({code: verdict}, of_trunk)[1]
         assert problem.startswith(f"verdict of {code}: always final (") and problem.endswith("); remove this line")
 
 
+@pytest.mark.parametrize("verdict", ["next_target", "next_trunk", "full"])
+def test_only_a_trunk_changes_a_persons_word(verdict):
+    for code in SPOKEN:
+        (problem,) = verdicts.parse_overrides({code: verdict})[1]
+        assert problem.startswith(f"verdict of {code}: final (") and problem.endswith("only a trunk whose carrier says it for its own limits may change it")
+        assert verdicts.parse_overrides({code: verdict}, of_trunk=True) == ({code: verdict}, [])
+        (doubt,) = verdicts.doubts({code: verdict})
+        assert doubt.startswith(f"verdict of {code}: {verdict}: ")
+        assert verdicts.doubts({code: "final"}) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "doubts"),
+    [
+        pytest.param({"5xx": "next_trunk", 503: "full"}, [], id="nothing to say"),
+        pytest.param({"4xx": "next_trunk"}, ["verdict of 4xx: 482-483, 486-487 stay final; a trunk may change 486 one by one"], id="4xx"),
+        pytest.param(
+            {"6XX": "full"},
+            ["verdict of 6xx: 600-603, 605, 607-699 stay final; a trunk may change 600-603, 605, 607-699 one by one"],
+            id="6xx",
+        ),
+        pytest.param({"6xx": "final"}, [], id="a class that changes nothing"),
+    ],
+)
+def test_a_class_says_which_codes_it_leaves_out(written, doubts):
+    assert verdicts.doubts(written) == doubts
+    assert verdicts.parse_overrides(written)[1] == []
+
+
 KEYS = "expected a SIP code from 300 to 699, a class such as 5xx, or one of silent, unreachable, no_progress, rang_out"
-VERDICTS = "expected one of next_target, next_trunk, final"
+VERDICTS = "expected one of next_target, next_trunk, full, final"
+OF_TRUNK = "only a trunk whose carrier says it for its own limits may change it"
 
 
 @pytest.mark.parametrize(
     ("written", "problems"),
     [
-        pytest.param({486: "next_trunk"}, ["verdict of 486: always final (the callee is busy); remove this line"], id="busy"),
+        pytest.param({486: "next_trunk"}, [f"verdict of 486: final (the callee is busy); {OF_TRUNK}"], id="busy"),
         pytest.param({487: "next_trunk"}, ["verdict of 487: always final (the caller hung up); remove this line"], id="hung up"),
         pytest.param({482: "next_trunk"}, ["verdict of 482: always final (a loop: asking again feeds it); remove this line"], id="loop"),
-        pytest.param({603: "next_trunk"}, ["verdict of 603: always final (a person or a policy said no); remove this line"], id="declined"),
+        pytest.param({603: "next_trunk"}, [f"verdict of 603: final (a person or a policy said no); {OF_TRUNK}"], id="declined"),
         pytest.param({200: "final"}, [f"verdicts key '200': {KEYS}"], id="2xx"),
         pytest.param({700: "final"}, [f"verdicts key '700': {KEYS}"], id="7xx"),
         pytest.param({"2xx": "final"}, [f"verdicts key '2xx': {KEYS}"], id="class 2xx"),

@@ -92,10 +92,12 @@ def test_certificates():
         return [{"certificate": {"not_after": "2026-12-01T00:00:00Z"}}, {"certificate": None}]
 
     secure = trunk("acme", ACME1, ACME2, domain="sip.acme.example", transport="tls")
+    secure["targets"][0]["proves"] = ["gw1.acme.example", "sip.acme.example"]
     one, reports = lookout([secure, trunk("beta", BETA)], lambda *dummy, **more: [answer(ok=False)], ping)
     one.ask(0)
     assert [(target["host"], target["domain"], target["transport"]) for target in asked] == [
         ("198.18.1.21", "sip.acme.example", "tls"), ("198.18.1.22", "sip.acme.example", "tls")]
+    assert [target["names"] for target in asked] == [["gw1.acme.example", "sip.acme.example"], []]
     assert reports == [("certificate", "acme", ACME1, 1796083200.0)]
 
 

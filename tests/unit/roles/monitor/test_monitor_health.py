@@ -219,6 +219,16 @@ def test_a_caller_who_hung_up_and_the_end_of_an_answered_call_say_nothing():
     assert one.attempted("final", "487", True, 40) == one.attempted("final", "200", True, 40) == [] and one.state == TRIAL
 
 
+def test_a_carrier_at_its_limit_says_nothing_of_its_health():
+    """Neither a failure nor a sign that it works, in service or on trial."""
+    one = trunk()
+    fail(one, 0, 2)
+    assert one.attempted("full", "603", True, 1) == [] and one.failures == 2 and one.is_open
+    assert fail(one, 2)[-1][0] == CLOSED
+    one.tick(32)
+    assert one.attempted("full", "480", True, 33) == [] and one.state == TRIAL
+
+
 def test_failures_of_targets_that_the_probes_found_do_not_close():
     one = trunk()
     assert [state for state, dummy, dummy in fail(one, 0, 9, "silent", fine=False)] == ["burst"] and one.is_open and one.failures == 9

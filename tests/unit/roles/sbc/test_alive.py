@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +21,8 @@ PROGRAM = Path(__file__).parents[4] / "roles/sbc/files/alive.py"
 spec = importlib.util.spec_from_file_location("alive", PROGRAM)
 alive = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(alive)
+WITHIN = alive.TRIES * alive.EACH
+OWN = "127.0.0.77"
 
 
 @pytest.fixture
@@ -64,9 +67,9 @@ def test_it_asks_from_its_own_address(bound):
 
     thread = threading.Thread(target=serve)
     thread.start()
-    assert alive.look(*bound.getsockname(), "127.0.0.77") == "alive"
+    assert alive.look(*bound.getsockname(), OWN) == "alive"
     thread.join()
-    assert heard == ["127.0.0.77"]
+    assert heard == [OWN]
 
 
 def test_one_that_takes_no_calls_is_not_well(bound):
@@ -86,7 +89,7 @@ def test_silence_and_what_is_no_answer_are_a_failure_in_time(bound, answer):
     thread = answering(bound, answer)
     began = time.monotonic()
     assert alive.look(*bound.getsockname()) == "silent"
-    assert alive.WITHIN <= time.monotonic() - began < alive.WITHIN + 0.5
+    assert WITHIN <= time.monotonic() - began < WITHIN + 0.5
     thread.join()
 
 
@@ -95,7 +98,63 @@ def test_where_nobody_listens_it_fails_sooner(bound):
     bound.close()
     began = time.monotonic()
     assert alive.look(*where) == "refused"
-    assert time.monotonic() - began < alive.WITHIN
+    assert time.monotonic() - began < WITHIN
+
+
+@pytest.fixture
+def beside(bound):
+    """Where the other processes of the same Kamailio listen: the own address, same port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.bind((OWN, bound.getsockname()[1]))
+        link.settimeout(5)
+        yield link
+
+
+OK, MUTE = "SIP/2.0 200 OK\r\nCall-ID: {id}\r\n\r\n", "SIP/2.0 503 No Media\r\nCall-ID: {id}\r\n\r\n"
+
+
+def test_one_that_answers_beside_alone_is_busy(bound, beside):
+    thread = answering(beside, OK)
+    began = time.monotonic()
+    assert alive.look(*bound.getsockname(), OWN, beside=True) == "busy"
+    assert alive.PATIENCE * alive.EACH <= time.monotonic() - began < 3, "keepalived waits no longer"
+    thread.join()
+
+
+def test_one_that_is_slow_and_answers_beside_is_alive(bound, beside):
+    threads = [answering(beside, OK), answering(bound, *[None] * (alive.TRIES + 1), OK)]
+    assert alive.look(*bound.getsockname(), OWN, beside=True) == "alive"
+    for thread in threads:
+        thread.join()
+
+
+def test_one_that_waits_for_its_relay_says_so_beside(bound, beside):
+    thread = answering(beside, MUTE)
+    began = time.monotonic()
+    assert alive.look(*bound.getsockname(), OWN, beside=True) == "unwell"
+    assert time.monotonic() - began < WITHIN
+    thread.join()
+
+
+def test_one_that_says_nothing_anywhere_is_silent_in_time(bound, beside):
+    began = time.monotonic()
+    assert alive.look(*bound.getsockname(), OWN, beside=True) == "silent"
+    assert WITHIN <= time.monotonic() - began < WITHIN + 0.5
+
+
+def test_one_that_is_busy_keeps_the_address_for_a_while_and_is_not_killed(tmp_path, monkeypatch):
+    found = ["busy"]
+    monkeypatch.setattr(alive, "look", lambda *_args, **_more: found[0])
+    monkeypatch.setattr(alive, "put_down", lambda _path: pytest.fail("killed"))
+    monkeypatch.setattr("sys.argv", ["alive.py", "127.0.0.1", "127.0.0.1", "5060", str(tmp_path), str(tmp_path / "out")])
+    marker = tmp_path / "siptrunk.busy"
+    assert alive.main() == 0
+    os.utime(marker, (time.time() - alive.BUSY - 1,) * 2)
+    assert alive.main() == 1
+    found[0] = "alive"
+    assert alive.main() == 0 and not marker.exists()
+    found[0] = "busy"
+    assert alive.main() == 0
 
 
 def test_an_address_is_here_or_not():
@@ -111,7 +170,7 @@ def test_an_address_that_may_be_bound_is_not_here_for_that(monkeypatch):
             self.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
             super().bind(address)
 
-    monkeypatch.setattr(alive.socket, "socket", Free)
+    monkeypatch.setattr(alive, "socket", SimpleNamespace(**{**vars(alive.socket), "socket": Free}))
     assert not alive.is_here("192.0.2.1")
 
 

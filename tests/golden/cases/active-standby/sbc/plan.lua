@@ -12,9 +12,21 @@ return {
   none_left = "500 Server Internal Error",
   shared = {floating = "198.18.10.14", own = "198.18.10.13", port = 5064, peers = {"198.18.10.15"}},
   numbers = {{pattern = "\094\0910-9\093\0910123456789*#+\093+\036", route = "all"}},
-  registrations = {only = true},
+  registrations = {only = "only"},
   inbound = {{name = "only", context = "", from = {"198.18.1.21/32"}}},
   tls = {},
+  trunks = {
+    only = {
+      name = "only",
+      login = {user = "pbx-100", realm = ""},
+      caller_id = "",
+      from_user = "",
+      from_domain = "",
+      addresses = {"198.18.1.21"},
+      wildcard = false,
+      proves = {},
+    },
+  },
   routes = {
     all = {
       emergency = false,
@@ -28,6 +40,7 @@ return {
           name = "only",
           caller_id = "",
           login = {user = "pbx-100", realm = ""},
+          asserted = "none",
           from_user = "",
           from_domain = "",
           transport = "udp",

@@ -15,6 +15,9 @@ return {
       name = "acme",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
       digits = {strip = 0, prepend = ""},
       max_channels = 30,
       targets = {
@@ -68,6 +71,9 @@ return {
       name = "literal",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
       digits = {strip = 0, prepend = ""},
       max_channels = 0,
       targets = {

@@ -15,6 +15,9 @@ return {
       name = "literal",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
       digits = {strip = 0, prepend = ""},
       max_channels = 0,
       targets = {
@@ -36,6 +39,9 @@ return {
       name = "acme",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
       digits = {strip = 0, prepend = ""},
       max_channels = 30,
       targets = {
@@ -89,6 +95,9 @@ return {
       name = "secure",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {sip_invite_params = "user\061phone"},
       digits = {strip = 0, prepend = ""},
       max_channels = 0,
       targets = {

@@ -19,6 +19,9 @@ return {
       name = "zulu-each",
       caller_id = "+493010000",
       codecs = "OPUS:G722:PCMA",
+      shows_name = false,
+      asserted = "rpid",
+      leg = {},
       digits = {strip = 2, prepend = "+49#"},
       max_channels = 0,
       targets = {
@@ -32,6 +35,7 @@ return {
             probed = true,
             bounds = {silence = {effective = 5}, progress = {effective = 5}, ring = {effective = 45}},
             verdicts = "table-2",
+            identity_host = "pbx.zulu.example",
           },
           {
             id = "zulu-each.2",
@@ -42,6 +46,7 @@ return {
             probed = true,
             bounds = {silence = {effective = 5}, progress = {effective = 5}, ring = {effective = 45}},
             verdicts = "table-2",
+            identity_host = "pbx.zulu.example",
           },
         },
         {
@@ -54,6 +59,7 @@ return {
             probed = true,
             bounds = {silence = {effective = 5}, progress = {effective = 5}, ring = {effective = 45}},
             verdicts = "table-2",
+            identity_host = "pbx.zulu.example",
           },
         },
       },
@@ -62,6 +68,9 @@ return {
       name = "acme",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
       digits = {strip = 0, prepend = ""},
       max_channels = 30,
       targets = {
@@ -115,6 +124,9 @@ return {
       name = "literal",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
       digits = {strip = 0, prepend = ""},
       max_channels = 0,
       targets = {

@@ -1,6 +1,6 @@
 -- Written by Ansible (siptrunk.failover). Changes made here are lost.
 --
--- tie-lines: the last trunk is asked after 0.0 s at the worst
+-- tie-lines: the last trunk is asked after 14.2 s at the worst
 return {
   emergency = false,
   max_attempts = 2,
@@ -9,12 +9,15 @@ return {
   cool_down = 0,
   cdr_file = "/var/log/freeswitch/siptrunk-cdr.jsonl",
   before_dial = "",
-  trunks = {{{name = "behind", weight = 50}}},
+  trunks = {{{name = "behind", weight = 50}}, {{name = "wild", weight = 50}}},
   plan = {
     behind = {
       name = "behind",
       caller_id = "",
       codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
       digits = {strip = 0, prepend = ""},
       max_channels = 0,
       targets = {
@@ -42,8 +45,51 @@ return {
         },
       },
     },
+    wild = {
+      name = "wild",
+      caller_id = "",
+      codecs = "PCMA:PCMU",
+      shows_name = true,
+      asserted = "none",
+      leg = {},
+      digits = {strip = 0, prepend = ""},
+      max_channels = 0,
+      targets = {
+        {
+          {
+            id = "wild.1",
+            address = "198.18.8.10",
+            port = 5061,
+            weight = 50,
+            mark = "198.18.8.10_5061_tls",
+            probed = true,
+            bounds = {silence = {effective = 7}, progress = {effective = 9}, ring = {effective = 50}},
+            verdicts = "table-1",
+          },
+        },
+      },
+    },
   },
   verdicts = {
+    ["table-1"] = {
+      no_progress = "next_target",
+      rang_out = "final",
+      silent = "next_target",
+      unreachable = "next_trunk",
+      ["3XX"] = "next_trunk",
+      ["4XX"] = "next_trunk",
+      ["404"] = "final",
+      ["482"] = "final",
+      ["483"] = "final",
+      ["486"] = "final",
+      ["487"] = "final",
+      ["5XX"] = "next_target",
+      ["501"] = "next_trunk",
+      ["505"] = "next_trunk",
+      ["513"] = "next_trunk",
+      ["6XX"] = "final",
+      ["606"] = "next_trunk",
+    },
     ["table-4"] = {
       no_progress = "final",
       rang_out = "final",

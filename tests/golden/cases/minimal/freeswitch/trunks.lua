@@ -2,5 +2,5 @@
 --
 -- Whose calls come from where, and which context of the operator's takes them (none: they are refused).
 return {
-  {name = "acme", context = "", from = {"198.18.1.10/32", }},
+  {name = "acme", context = "", from = {"198.18.1.10/32", }, targets = {}},
 }

@@ -14,6 +14,18 @@ return {
   registrations = {},
   inbound = {{name = "acme", context = "", from = {"198.18.1.10/32"}}},
   tls = {},
+  trunks = {
+    acme = {
+      name = "acme",
+      login = {},
+      caller_id = "",
+      from_user = "",
+      from_domain = "",
+      addresses = {"198.18.1.10"},
+      wildcard = false,
+      proves = {},
+    },
+  },
   routes = {
     all = {
       emergency = false,
@@ -27,6 +39,7 @@ return {
           name = "acme",
           caller_id = "",
           login = {},
+          asserted = "none",
           from_user = "",
           from_domain = "",
           transport = "udp",
