@@ -4,8 +4,9 @@
 """A test that failed while the machine stalled runs again, once: a pytest plugin (pytest.ini loads it), on top of pytest-rerunfailures.
 
 A stall is time during which the machine ran nothing that was ready to run. A process measures it beside the tests: its threads sleep for 50 ms,
-again and again, and note how much too late they wake up. A failure without a stall is final, and so is a second failure: a fault of the product is
-there in both runs. Fixtures of the test are torn down and set up anew, those of its module and session stay.
+again and again, and note how much too late they wake up; another notes what the hypervisor took from the CPUs of a virtual machine (proc_stat(5),
+steal). A failure without a stall is final, and so is a second failure: a fault of the product is there in both runs. Fixtures of the test are
+torn down and set up anew, those of its module and session stay.
 
 A test that ran again has the properties `stalled` (seconds) and `failed_first` (why) in the result file.
 """
@@ -15,11 +16,13 @@ from __future__ import annotations
 import functools
 import mmap
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ THREADS = 4  # any may sleep on a CPU that stalls alone
 # Seconds. With 14 processes ready to run for each two CPUs a thread woke up 0.08 s too late at the most: DELAYED is more than a busy machine causes.
 DELAYED = 0.1
 STALLED = 0.5  # in sum, while a test ran: less than the bounds of tests allow for
+WINDOW = 1.0  # seconds over which stolen time is counted
+STOLEN = 0.1  # the part of a window that a CPU must lose before it counts: less is usual where machines share a processor, and slows nothing noticeably
 
 
 def summary(stalls: Iterable[float]) -> str:
@@ -39,11 +44,14 @@ def summary(stalls: Iterable[float]) -> str:
 
 
 class Meter:
-    """The process that measures; each thread writes two numbers into shared memory: the seconds stalled so far, and when it last woke up."""
+    """The process that measures; each thread writes two numbers into shared memory: the seconds stalled so far, and when it last woke up.
+
+    The last of them measures stolen time.
+    """
 
     def __init__(self) -> None:
         file = os.memfd_create("stalls")
-        os.ftruncate(file, 16 * THREADS)
+        os.ftruncate(file, 16 * (THREADS + 1))
         self._numbers = memoryview(mmap.mmap(file, 0)).cast("d")
         # A session of its own: the kernel shares the CPUs out by sessions, and the tests' own processes must not keep this one waiting.
         argv = [sys.executable, "-S", "-E", __file__, str(file)]
@@ -57,7 +65,7 @@ class Meter:
     def since(self, before: list[float]) -> float:
         """The seconds since then, of the thread that has most; a stall that goes on is waited for."""
         now = time.monotonic()
-        while min(self._numbers[1::2].tolist()) < now:
+        while min(self._numbers[1 : 2 * THREADS : 2].tolist()) < now:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the process that measures stalls has ended: {self.process.returncode}")
             time.sleep(TICK)
@@ -77,6 +85,24 @@ def measure(numbers: memoryview[float], parent: int) -> None:
         if delay >= DELAYED:
             numbers[0] += delay
         numbers[1] = now
+
+
+def stolen() -> list[float]:
+    """Seconds that the hypervisor has taken from each CPU so far, while something was ready to run on it; none where there is no hypervisor."""
+    rows = [line.split() for line in Path("/proc/stat").read_text(encoding="ascii").splitlines() if re.match(r"cpu\d", line)]
+    return [int(row[8]) / os.sysconf("SC_CLK_TCK") for row in rows]
+
+
+def measure_stolen(numbers: memoryview[float], parent: int, seconds: Callable[[], list[float]] = stolen) -> None:
+    """As long as the parent lives; of each window the CPU that lost most."""
+    before = seconds()
+    while os.getppid() == parent:
+        time.sleep(WINDOW)
+        after = seconds()
+        lost = max((now - was for now, was in zip(after, before, strict=True)), default=0.0)
+        if lost >= STOLEN * WINDOW:
+            numbers[0] += lost
+        numbers[1], before = time.monotonic(), after
 
 
 class Reruns:
@@ -121,8 +147,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def main() -> None:
     numbers, parent = memoryview(mmap.mmap(int(sys.argv[1]), 0)).cast("d"), os.getppid()
-    for first in range(0, len(numbers), 2):
+    for first in range(0, 2 * THREADS, 2):
         threading.Thread(target=measure, args=(numbers[first : first + 2], parent)).start()
+    threading.Thread(target=measure_stolen, args=(numbers[2 * THREADS :], parent)).start()
 
 
 if __name__ == "__main__":

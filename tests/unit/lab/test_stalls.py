@@ -139,6 +139,22 @@ def test_a_stall_before_the_failing_test_is_none_of_its_own(tests):
     assert outcomes == {"passed": 1, "failed": 1} and notes.count("ran") == 1 and "ran again" not in said
 
 
+def test_time_that_the_hypervisor_takes_is_a_stall(monkeypatch):
+    """Of two CPUs: a little, which counts for nothing, then three tenths of a window of one of them, then no more."""
+    monkeypatch.setattr(stalls, "WINDOW", 0.01)
+    monkeypatch.setattr(stalls, "STOLEN", 10)  # of the window: 0.1 s
+    readings = iter([[5.0, 7.0], [5.05, 7.05], [5.1, 7.35], [5.1, 7.35]])
+    parents = iter([1, 1, 1, 0])
+    monkeypatch.setattr(stalls.os, "getppid", lambda: next(parents))
+    numbers = [0.0, 0.0]
+    stalls.measure_stolen(numbers, 1, lambda: next(readings))
+    assert numbers[0] == pytest.approx(0.3) and numbers[1] > 0
+
+
+def test_stolen_time_is_read_of_each_cpu():
+    assert len(stalls.stolen()) == len(os.sched_getaffinity(0)) and all(seconds >= 0 for seconds in stalls.stolen())
+
+
 def test_what_measures_takes_next_to_nothing():
     meter = stalls.Meter()
     try:
