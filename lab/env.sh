@@ -19,3 +19,5 @@ export ANSIBLE_INVENTORY_UNPARSED_FAILED=true
 export ANSIBLE_PIPELINING=true
 export ANSIBLE_FORKS=10
 export PYTHONDONTWRITEBYTECODE=1
+# A package index that resets connections is asked again, for four minutes at the most.
+export PIP_RETRIES=10

@@ -33,7 +33,7 @@ import stalls
 REPO = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("SIPTRUNK_CACHE", REPO / ".cache"))
 RESULTS = CACHE / "results"
-SCENARIOS, OTHERS = 6, 2  # at once
+SCENARIOS, OTHERS = 5, 2  # at once; with seven, programs of the labs wait longer for a processor, and the whole takes as long
 LONGEST_LINE = 160  # of Python
 PATIENT = ("lint", "sanity", "types", "docs")  # they may be kept waiting at any moment
 # first the longest, so that no lane goes on long after the others
@@ -91,6 +91,9 @@ def ansible_test(*tests: str, environment: Path = CACHE / "venv", every_python: 
     home = CACHE / "sanity" / environment.name / "home"
     cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
+    pip = home / ".config" / "pip" / "pip.conf"  # ansible-test keeps HOME, and not PIP_RETRIES
+    pip.parent.mkdir(parents=True, exist_ok=True)
+    pip.write_text(f"[global]\nretries = {os.environ.get('PIP_RETRIES', '5')}\n", encoding="utf-8")
     for name in ("get_pip_24_2.py", "get_pip_25_2.py"):
         shutil.copy(REPO / "lab" / "get-pip-offline.py", cache / name)
     # its tests "compile" and "import" run on every Python of managed hosts that it finds on PATH; pyenv's shims there start only the one that is switched on

@@ -5,8 +5,9 @@
 
 A stall is time during which the machine ran nothing that was ready to run. A process measures it beside the tests: its threads sleep for 50 ms,
 again and again, and note how much too late they wake up; another notes what the hypervisor took from the CPUs of a virtual machine (proc_stat(5),
-steal). A failure without a stall is final, and so is a second failure: a fault of the product is there in both runs. Fixtures of the test are
-torn down and set up anew, those of its module and session stay.
+steal). What keeps the lab's programs waiting while others have the processor counts too (cpu.pressure of its control group, "full"). A failure
+without a stall is final, and so is a second failure: a fault of the product is there in both runs. Fixtures of the test are torn down and set up
+anew, those of its module and session stay.
 
 A test that ran again has the properties `stalled` (seconds) and `failed_first` (why) in the result file.
 """
@@ -28,11 +29,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
+LABS = Path("/sys/fs/cgroup/siptrunk")  # hosts.py gives the containers of each lab a group of their own in there
 TICK = 0.05
 THREADS = 4  # any may sleep on a CPU that stalls alone
 # Seconds. With 14 processes ready to run for each two CPUs a thread woke up 0.08 s too late at the most: DELAYED is more than a busy machine causes.
 DELAYED = 0.1
 STALLED = 0.5  # in sum, while a test ran: less than the bounds of tests allow for
+WAITED = 0.05  # the part of a test for which its lab waits before that counts; with as many scenarios as run.py starts it is 0.01 to 0.03
+CALM = 10  # seconds until a test runs again
 WINDOW = 1.0  # seconds over which stolen time is counted
 STOLEN = 0.1  # the part of a window that a CPU must lose before it counts: less is usual where machines share a processor, and slows nothing noticeably
 
@@ -105,26 +109,40 @@ def measure_stolen(numbers: memoryview[float], parent: int, seconds: Callable[[]
         numbers[1], before = time.monotonic(), after
 
 
+def waited(lab: str) -> float:
+    """Seconds for which all that was ready to run in a lab's containers waited for a CPU so far (Linux, Documentation/accounting/psi.rst)."""
+    path = LABS / lab / "cpu.pressure"
+    said = path.read_text(encoding="ascii") if lab and path.exists() else ""
+    found = re.search(r"^full .*total=(\d+)$", said, re.MULTILINE)
+    return int(found[1]) / 1e6 if found else 0.0
+
+
 class Reruns:
     """Measures each test, and decides whether it runs again."""
 
     def __init__(self) -> None:
         self.meter = Meter()
         self.before: list[float] = []
+        self.lab = os.environ.get("SIPTRUNK_LAB", "")
+        self.waited = self.began = 0.0
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         import pytest
 
         for item in items:
-            item.add_marker(pytest.mark.flaky(reruns=1, condition=functools.partial(self.condition, item)))
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=CALM, condition=functools.partial(self.condition, item)))
 
     def pytest_runtest_logstart(self) -> None:
         """Before the fixtures of each run."""
-        self.before = self.meter.read()
+        self.before, self.waited, self.began = self.meter.read(), waited(self.lab), time.monotonic()
 
     def condition(self, item: Any, error: BaseException | None) -> bool:
         """Whether the machine stalled during this failure; None is none."""
-        if error is None or (stalled := self.meter.since(self.before)) < STALLED:
+        if error is None:
+            return False
+        took, waiting = time.monotonic() - self.began, waited(self.lab) - self.waited
+        stalled = max(self.meter.since(self.before), waiting if waiting >= WAITED * took else 0)
+        if stalled < STALLED:
             return False
         if item.execution_count == 1:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -224,7 +224,7 @@ def test_every_code_has_its_verdict(healthy, lab: Lab, engine, plan: dict):
     codes = [code for code in range(300, 700) if code not in UNSPEAKABLE]
     table = next(attempt["verdicts"] for route in plan["routes"] if route["name"] == "intl" for attempt in route["attempts"])
     known, began = len(engine.records()), time.time()
-    load = lab.caller.load([f"0044{code}" for code in codes], len(codes), rate=20, hold=0.1)
+    load = lab.caller.load([f"0044{code}" for code in codes], len(codes), rate=12, hold=0.1)
     assert len(load.results) == len(codes)
     wait_until(lambda: len(engine.records()) == known + len(codes), 30, "a record of each call")
     records = {int(record["to"][-3:]): record for record in engine.records()[known:]}
@@ -245,8 +245,8 @@ def test_weights_are_drawn_for_each_call(healthy, lab: Lab, engine, number: str,
     """RFC 2782, by the chi-square test: a right draw fails it once in 10,000 runs. Weight 0 is rare, and may come."""
     for carrier in lab.carriers.values():
         carrier.tell(invite={"do": "answer", "ring": 0})
-    known, began, calls = len(engine.records()), time.time(), 400
-    codes = lab.caller.load(number, calls, rate=40, hold=0.1).codes
+    known, began, calls = len(engine.records()), time.time(), 300
+    codes = lab.caller.load(number, calls, rate=12, hold=0.1).codes
     assert codes == {200: calls}, [(r["result"], r["attempts"]) for r in engine.records()[known:] if r["result"] != "answered"]
     got = {host: len(carrier.invites(began)) for host, carrier in lab.carriers.items()}
     assert sum(got.values()) == calls

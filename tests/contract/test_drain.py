@@ -86,17 +86,17 @@ def test_a_trunk_is_drained_and_put_back(healthy, lab: Lab, engine, play):
     reason = json.dumps({"reason": REASON})
     with ThreadPoolExecutor() as pool:
         known = len(engine.records())
-        talking = pool.submit(lab.caller.call, INTL, hold=30)
-        wait_until(lambda: any(200 in leg["responses"] for leg in lab.carriers["beta1"].invites(time.time() - 15)), 10, "the call through beta is up")
-        draining = pool.submit(play, "drain", "-e", "trunk=beta", "-e", reason, "-e", "wait=60", "-e", "by=alice")
-        wait_until(engine.drained, 25, "beta is drained")
-        assert call_through(lab, engine) == PAST_BETA
-        assert not draining.done() and not talking.done(), "the playbook waits while the call goes on"
-        first = talking.result()
+        with lab.caller.talking(INTL) as talking:
+            wait_until(lambda: any(200 in leg["responses"] for leg in lab.carriers["beta1"].invites(time.time() - 15)), 10, "the call through beta is up")
+            draining = pool.submit(play, "drain", "-e", "trunk=beta", "-e", reason, "-e", "wait=120", "-e", "by=alice")
+            wait_until(engine.drained, 60, "beta is drained")
+            assert call_through(lab, engine) == PAST_BETA
+            assert not draining.done() and not talking.done(), "the playbook waits while the call goes on"
         ended = time.monotonic()
         status, said = draining.result()
-    assert (first.code, first.ended_by) == (200, "caller") and 29 < first.talk < 32, "the call in progress was left alone"
-    assert status == 0 and time.monotonic() - ended < 8, said
+    first = talking.result()
+    assert (first.code, first.ended_by) == (200, "caller"), "the call in progress was left alone"
+    assert status == 0 and time.monotonic() - ended < 15, said
     assert " by alice: " in said and "beta: active -> drained since" in said
     wait_until(lambda: len(engine.records()) == known + 2, 10, "both records")
     assert asked(engine.records()[-1]) == THROUGH_BETA

@@ -59,6 +59,7 @@ def function(module):
 def tests(pytester, monkeypatch):
     """tests(text): (how each ended, what was printed, the notes of the fixtures), of a file with these tests."""
     monkeypatch.setattr(run, "RESULTS", pytester.path)
+    monkeypatch.setattr(stalls, "CALM", 0)
     pytester.makeconftest(CONFTEST)
 
     def tests(text):
@@ -153,6 +154,33 @@ def test_time_that_the_hypervisor_takes_is_a_stall(monkeypatch):
 
 def test_stolen_time_is_read_of_each_cpu():
     assert len(stalls.stolen()) == len(os.sched_getaffinity(0)) and all(seconds >= 0 for seconds in stalls.stolen())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "outcome"), [(1.0, {"passed": 1, "rerun": 1}), (0.4, {"failed": 1}), (0, {"failed": 1})], ids=["long", "too short", "not at all"]
+)
+def test_a_test_whose_lab_was_kept_waiting_runs_once_more(tests, monkeypatch, seconds, outcome):
+    readings = iter([5.0, 5.0 + seconds, 9.0])
+    monkeypatch.setattr(stalls, "waited", lambda _lab: next(readings))
+    outcomes, _said, _notes = tests("def test_it():\n    assert note('ran') == 2, 'unlucky'\n")
+    assert outcomes == outcome
+
+
+def test_a_long_test_may_wait_for_longer(tests, monkeypatch):
+    readings = iter([5.0, 5.6])
+    monkeypatch.setattr(stalls, "waited", lambda _lab: next(readings))
+    monkeypatch.setattr(stalls, "WAITED", 10)  # of the time that the test took, which is less than a second
+    outcomes, _said, _notes = tests("import time\ndef test_it():\n    time.sleep(0.3)\n    assert False, 'a fault'\n")
+    assert outcomes == {"failed": 1}
+
+
+def test_what_a_lab_waited_is_read_of_its_control_group(monkeypatch, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/cpu.pressure").write_text(
+        "some avg10=2.67 avg60=6.03 avg300=5.57 total=36183983\nfull avg10=2.62 avg60=5.76 avg300=5.34 total=34409716\n", encoding="ascii"
+    )
+    monkeypatch.setattr(stalls, "LABS", tmp_path)
+    assert stalls.waited("one") == pytest.approx(34.409716) and stalls.waited("none") == 0 == stalls.waited("")
 
 
 def test_what_measures_takes_next_to_nothing():
