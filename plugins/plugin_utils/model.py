@@ -26,6 +26,7 @@ _LOGIN = re.compile(r"[A-Za-z0-9+._~!*'()&=$/@%-]{1,128}")
 _DIGITS = re.compile(r"[0-9*#+]{0,32}")
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]+)?")
+_URI = re.compile(r"<?(?:[A-Za-z]+://|sips?:|[^@]*@)(?:[^@]*@)?([^;>?/]*)", re.IGNORECASE)  # of which group 1 is the host, and at the most a port
 _UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 # key: (least, most, unit); wherever the key stands in the model
@@ -245,7 +246,8 @@ def _check_trunk(trunk: dict[str, Any]) -> Iterator[str]:
     for index, server in enumerate(trunk["servers"] or []):
         yield from _check_hostport(f"servers[{index}].host", server["host"], port_allowed=False)
     if trunk["register"] not in (True, False, "each"):
-        yield f"register '{trunk['register']}': expected true, false or each"
+        meant = str(trunk["register"]).lower() in ("true", "yes", "on", "false", "no", "off")
+        yield f"register '{trunk['register']}': expected true, false or each{'; it is a string: remove its quotes' if meant else ''}"
     if trunk["register"] and not (trunk["username"] and trunk["password"]):
         yield f"register needs an account: {'password' if trunk['username'] else 'username'} is missing; give it, or set register: false"
     elif trunk["password"] and not trunk["username"]:
@@ -264,6 +266,10 @@ def _check_trunk(trunk: dict[str, Any]) -> Iterator[str]:
 
 
 def _check_hostport(key: str, text: str, port_allowed: bool) -> Iterator[str]:
+    uri = _URI.match(text)
+    if uri:
+        yield f"{key} '{text}': expected a host name or an address, not a URI; write {uri[1] or 'the host'} alone, and user and transport under their own keys"
+        return
     host, _sep, port = text.rpartition(":") if port_allowed and re.search(r"^[^:]+:[^:]*$|\]:", text) else (text, "", "")
     if port_allowed and _sep and not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
         yield f"{key} '{text}': port '{port}': expected 1 to 65535"
@@ -281,7 +287,10 @@ def _read_route(route: dict[str, Any], known: set[str]) -> Iterator[str]:
         for member in entry if isinstance(entry, list) else [entry]:
             named = {"name": member} if isinstance(member, str) else member
             if not isinstance(named, dict) or not isinstance(named.get("name"), str) or set(named) - {"name", "weight"}:
-                yield f"trunks: expected the name of a trunk, or a mapping of name and weight, got {_kind(member)}"
+                name = named.get("name", "") if isinstance(named, dict) else member
+                scalar = isinstance(name, (bool, int, float))
+                got = f"{str(name).lower()}; put the name in quotes" if scalar else _kind(member)
+                yield f"trunks: expected the name of a trunk, or a mapping of name and weight, got {got}"
                 continue
             name, weight = named["name"], named.get("weight", 50)
             if name not in known:
@@ -316,6 +325,12 @@ def _check_patterns(routes: list[dict[str, Any]]) -> Iterator[str]:
                 positions = patterns.parse(pattern)
             except patterns.PatternError as error:
                 yield f"{where}: pattern '{pattern}': {error}"
+                continue
+            if isinstance(positions[0], str):
+                yield (
+                    f"{where}: pattern '{pattern}' matches whatever is dialled, and a dialplan's special extensions such as h and t; "
+                    f"expected a digit first, such as _X. or _+X."
+                )
                 continue
             other = seen.setdefault(positions, (route["name"], pattern))
             if other != (route["name"], pattern) or route["match"].count(pattern) > 1:

@@ -373,12 +373,28 @@ def _route(
         plan["attempts"] += [{"trunk": name, "target": target["id"], "bounds": bounds, "verdicts": table} for target in trunk["targets"]]
         asked = min(len(trunk["targets"]), plan["max_targets"])
         costs[name] = (asked, _step(bounds, tables.by_name[table], plan["hunt_after_ringing"], at_once))
+        _check_strip(route["match"], trunk, where, problems, warnings)
     plan["worst_post_dial_delay"] = _worst(costs)
     bound = "ring_timeout" if can.missing(capabilities, "no_progress") else "no_progress_timeout"
     _check_worst(plan, chosen("max_post_dial_delay"), bound, where, problems, warnings)
     warnings.extend(f"{where}: {doubt}" for doubt in verdicts.doubts(route["verdicts"]))
     warnings.extend(f"{where}: {fate}" for fate in _shared_fate([trunks[name][0] for name in members]))
     return plan
+
+
+def _check_strip(match: list[str], trunk: dict[str, Any], where: str, problems: list[str], warnings: list[str]) -> None:
+    """A trunk must leave digits to dial of the numbers that a route brings it."""
+    strip, prepend = trunk["digits"]["strip"], trunk["digits"]["prepend"]
+    for pattern in match if strip else []:
+        positions = patterns.parse(pattern)
+        shortest = len(positions) - (positions[-1] == "!")
+        if shortest > strip or shortest == strip and prepend:
+            continue
+        said = f"{where}: pattern '{pattern}': trunk '{trunk['name']}' strips {strip} digits, "
+        if isinstance(positions[-1], str):
+            warnings.append(f"{said}but a number that matches may have {shortest}; lower digits.strip, or give the pattern more digits")
+        else:
+            problems.append(f"{said}but the number has {shortest}: nothing is left to dial; lower digits.strip, or remove the trunk from this route")
 
 
 def _choice(*sources: dict[str, Any]) -> Callable[[str], Any]:

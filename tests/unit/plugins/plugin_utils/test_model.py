@@ -133,12 +133,28 @@ TRUNK_MISTAKES = (
             ("[acme.example]:5060", HOSTPORT),
         )
     ),
+    *(
+        ({"servers": "absent", "domain": domain}, f"domain '{domain}': {HOST}, not a URI; write {host} alone, and user and transport under their own keys")
+        for domain, host in (
+            ("sip:sip.acme.example", "sip.acme.example"),
+            ("sips:pbx@acme.example:5061;transport=tls", "acme.example:5061"),
+            ("<sip:[2001:db8::1]>", "[2001:db8::1]"),
+            ("pbx@acme.example", "acme.example"),
+            ("https://acme.example/", "acme.example"),
+        )
+    ),
+    (
+        {"servers": [{"host": "sip:198.18.1.10"}]},
+        f"servers[0].host 'sip:198.18.1.10': {HOST}, not a URI; write 198.18.1.10 alone, and user and transport under their own keys",
+    ),
     ({"servers": [{"host": "198.18.1.10"}, {"host": "198.18.1.11:5060"}]}, f"servers[1].host '198.18.1.11:5060': {HOST}"),
     ({"servers": [{"host": "gw1 acme"}]}, f"servers[0].host 'gw1 acme': {HOST}"),
     # the account
     ({"register": True}, "register needs an account: username is missing; give it, or set register: false"),
     ({"register": "each", "username": "pbx-100"}, "register needs an account: password is missing; give it, or set register: false"),
     ({"register": "twice", **ACCOUNT}, "register 'twice': expected true, false or each"),
+    ({"register": "true", **ACCOUNT}, "register 'true': expected true, false or each; it is a string: remove its quotes"),
+    ({"register": "no", **ACCOUNT}, "register 'no': expected true, false or each; it is a string: remove its quotes"),
     ({"password": SECRET}, "password without username: give the username of the account"),
     ({"username": "pbx-100"}, "password is missing: username is set, so the carrier will ask for it; give it, or remove username"),
     # probes, inbound, verdicts
@@ -167,6 +183,14 @@ ROUTE_MISTAKES = (
     ({"match": []}, "match: expected at least one pattern, such as _1NXXNXXXXXX"),
     ({"match": ["_1.2"]}, "pattern '_1.2': '.' matches all that follows: it must be the last character"),
     ({"match": ["_X.\n"]}, f"match[0]: {CONTROL}"),
+    *(
+        (
+            {"match": [pattern]},
+            f"pattern '{pattern}' matches whatever is dialled, and a dialplan's special extensions such as h and t; "
+            "expected a digit first, such as _X. or _+X.",
+        )
+        for pattern in ("_.", "_!")
+    ),
     ({"match": [9]}, f"match[0]: expected a string, got 9; {QUOTES}"),
     ({"match": ["_XX", "_X[0-9]"]}, "pattern '_X[0-9]' matches the same numbers as '_XX' of route 'all'; remove one"),
     ({"trunks": []}, "trunks: expected at least one trunk, the first to be asked first"),
@@ -176,10 +200,10 @@ ROUTE_MISTAKES = (
     ({"trunks": ["acme", {"name": "acme"}]}, "trunk 'acme' stands here twice; remove one"),
     ({"trunks": [["acme", "acme"]]}, "trunk 'acme' stands here twice; remove one"),
     ({"trunks": [{"name": "acme", "weigth": 3}]}, f"{MEMBER} a mapping"),
-    ({"trunks": [{"name": 5}]}, f"{MEMBER} a mapping"),
+    ({"trunks": [{"name": 5}]}, f"{MEMBER} 5; put the name in quotes"),
     ({"trunks": [None]}, f"{MEMBER} nothing"),
-    ({"trunks": [5]}, f"{MEMBER} a number"),
-    ({"trunks": [True]}, f"{MEMBER} true or false"),
+    ({"trunks": [5]}, f"{MEMBER} 5; put the name in quotes"),
+    ({"trunks": [False]}, f"{MEMBER} false; put the name in quotes"),
     ({"trunks": [[["acme"]]]}, f"{MEMBER} a list"),
     ({"trunks": [[{}]]}, f"{MEMBER} an empty mapping"),
     *(

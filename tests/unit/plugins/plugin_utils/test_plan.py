@@ -1024,3 +1024,25 @@ def test_what_looks_at_running_trunks_can_read_the_plan():
     compiled = compile_model(trunks=[ACME, BETA, each], routes=[{**NANP, "trunks": ["acme", "beta"]}])
     read = trunk_state.parse_plan(json.dumps(compiled, sort_keys=True).encode())
     assert read == compiled["trunks"] and [len(item["targets"]) for item in read] == [2, 1, 12]
+
+
+@pytest.mark.parametrize(("pattern", "strip", "prepend", "left"), [
+    ("_1NXX", 3, "", None),
+    ("_1NXX", 4, "00", None),
+    ("_1NXX", 4, "", 4),
+    ("911", 5, "00", 3),
+    ("_00.", 2, "", None),
+    ("_X.", 2, "9", None),
+    ("_X.", 2, "", 2),
+    ("_X!", 1, "", 1),
+])
+def test_a_trunk_leaves_digits_to_dial(pattern, strip, prepend, left):
+    trunk = {"name": "acme", "servers": [{"host": "198.18.1.10"}], "digits": {"strip": strip, "prepend": prepend}}
+    route = {"name": "all", "match": [pattern], "trunks": ["acme"]}
+    said = f"route 'all': pattern '{pattern}': trunk 'acme' strips {strip} digits, but "
+    if left and not pattern.endswith((".", "!")):
+        wrong = f"{said}the number has {left}: nothing is left to dial; lower digits.strip, or remove the trunk from this route"
+        assert problems_of(trunks=[trunk], routes=[route]) == [wrong]
+        return
+    doubt = [f"{said}a number that matches may have {left}; lower digits.strip, or give the pattern more digits"] if left else []
+    assert compile_model(trunks=[trunk], routes=[route])["notes"] == doubt
