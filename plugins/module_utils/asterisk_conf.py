@@ -3,16 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reading an operator's Asterisk configuration files, as Asterisk's own parser does (main/config.c).
 
-A section is {"name": str, "file": str, "line": int, "template": bool, "options": {key: last value}, "addition": None, or the type of
-the section elsewhere to which it adds, such as "endpoint" of [acme.1](+type=endpoint); "" where it names none}.
+A section is {"name": str, "file": str, "line": int, "template": bool, "options": {key: last value}, "lines": [(key, value, file, line)] in
+order, "addition": None, or the type of the section elsewhere to which it adds, such as "endpoint" of [acme.1](+type=endpoint); "" where
+it names none}. What comes from a template counts as written in the section.
 """
 
 from __future__ import annotations
 
 import glob
+import ipaddress
 import itertools
 import os
 import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
 
 _SECTION = re.compile(r"\[([^\]]+)\]\s*(?:\(([^)]*)\))?")
 _INCLUDE = re.compile(r"#(?:try)?include\s+[\"<]?([^\">]+)[\">]?")
@@ -20,6 +24,8 @@ _MAX_DEPTH = 10
 _OWN_SUFFIX = re.compile(r"(\.[0-9]+(\.withheld|\.calls)?|\.probe)$")
 _ADDRESS = re.compile(r"(?:\[(.*)\]|([^:]*))(?::([0-9]+))?")
 _ALL_HOSTS = {"0.0.0.0", "::"}
+_STREAMS = {"tcp", "tls"}
+_URI = re.compile(r"[^<]*?<?sips?:(?:([^@>]*)@)?(\[[^\]]*\]|[^:;?>\\\s]+)", re.IGNORECASE)
 
 
 def read_sections(directory, name, skip=""):
@@ -38,15 +44,18 @@ def read_sections(directory, name, skip=""):
             if adds_to and section.group(1) in named and named[section.group(1)]["addition"] in (None, addition):
                 sections.append(sections.pop(sections.index(named[section.group(1)])))
                 continue
-            options = {}
+            options, lines = {}, []
             for base in flags:
                 options.update(named[base]["options"] if base in named else {})
+                lines.extend(named[base]["lines"] if base in named else [])
             sections.append(
-                {"name": section.group(1), "file": path, "line": number, "template": "!" in flags, "options": options, "addition": addition}
+                {"name": section.group(1), "file": path, "line": number, "template": "!" in flags, "options": options, "lines": lines, "addition": addition}
             )
         elif "=" in line and sections:
             key, _sep, value = line.partition("=")
-            sections[-1]["options"][key.rstrip("+ \t").strip().lower()] = value.lstrip(">").strip()
+            key, value = key.rstrip("+ \t").strip().lower(), value.lstrip(">").strip()
+            sections[-1]["options"][key] = value
+            sections[-1]["lines"].append((key, value, path, number))
     return sections
 
 
@@ -70,6 +79,102 @@ def _lines(directory, name, skip, depth):
                 yield from _lines(directory, found, skip, depth + 1)
         elif bare:
             yield path, number, bare
+
+
+def addresses_of(name):
+    """The addresses of a host name, as this host finds them; none where it finds none."""
+    try:
+        return sorted({found[4][0] for found in socket.getaddrinfo(name, None)})
+    except (OSError, UnicodeError):
+        return []
+
+
+def trunk_clashes(sections, own_names, trunks, lookup=addresses_of):
+    """Which of the operator's sections take calls that are a trunk's, or register its account a second time, as sentences.
+
+    trunks: as the plan has them. own_names: as for pjsip_clashes, which reports sections of those names. lookup(host name): its addresses.
+
+    Where two sections of type=identify match an address, Asterisk 22 takes the one whose name sorts first, however specific the other is (measured).
+    """
+    claims = [(*_range(network), trunk["name"], network) for trunk in trunks for network in trunk["inbound"]["from"]]
+    known = {}  # of a trunk's own names Asterisk looks up SRV as well
+    for trunk in trunks:
+        for target in trunk["targets"]:
+            for name in (trunk["domain"], target["host"]):
+                known.setdefault(_bare(name or ""), []).append(target["address"])
+    theirs = [section for section in sections if not section["template"] and _OWN_SUFFIX.sub("", section["name"]) not in own_names]
+    identifies = {
+        id(section): _matches(section)
+        for section in theirs
+        if section["options"].get("type") == "identify" and _OWN_SUFFIX.sub("", section["options"].get("endpoint", "")) not in own_names
+    }
+    names = sorted({match for matches in identifies.values() for match, _included in matches if not _range(match)})
+    with ThreadPoolExecutor(16) as pool:  # a name server that is silent costs its time once
+        found = dict(zip(names, pool.map(lambda name: known.get(_bare(name)) or lookup(name), names)))
+    for section in theirs:
+        where = "%s line %d: [%s]" % (section["file"], section["line"], section["name"])
+        if id(section) in identifies:
+            hits = _taken(identifies[id(section)], claims, found)
+            if hits:
+                match, trunk, network = hits[0]
+                yield (
+                    "%s identifies calls from %s, which are the trunk '%s'%s, as the endpoint '%s'. Asterisk takes whichever section's name comes first: "
+                    "calls would count for no trunk and could leave through one, or no longer reach that endpoint. "
+                    "Remove that match, or exclude the trunk after it: match = !%s"
+                    % (where, match, trunk, " (and %d more)" % (len(hits) - 1) if hits[1:] else "", section["options"].get("endpoint", ""), network)
+                )
+        elif section["options"].get("type") == "registration":
+            for trunk in trunks:
+                if trunk["registrations"] and _registers(section["options"], trunk):
+                    yield (
+                        "%s registers the account '%s', which the trunk '%s' registers at the same server; a carrier sends calls to either, "
+                        "or keeps only one. Remove the section, or set register: false on the trunk."
+                        % (where, trunk["account"]["username"], trunk["name"])
+                    )
+
+
+def _matches(section):
+    """[(address, network or host name, whether it is included)] of a section of type=identify, in order."""
+    texts = [text.strip() for key, value, _file, _line in section["lines"] if key == "match" for text in value.split(",")]
+    return [(text.lstrip("!").strip(), not text.startswith("!")) for text in texts if text.strip("! ")]
+
+
+def _taken(matches, claims, found):
+    """[(match, name of a trunk, its address or network)] that a section of these matches takes; what is excluded after is not taken."""
+    taken = {}
+    for match, included in matches:
+        for address in [match] if _range(match) else found.get(match, []):
+            span = _range(address)
+            for first, last, trunk, network in claims if span else ():
+                if included and span[0] <= last and first <= span[1]:
+                    taken[network] = (match if _range(match) else "%s (%s)" % (match, address), trunk, network)
+                elif not included and span[0] <= first and last <= span[1]:
+                    taken.pop(network, None)
+    return list(taken.values())
+
+
+def _bare(name):
+    return name.rstrip(".").lower()
+
+
+def _range(text):
+    """(first, last) of an address or a network, as numbers, where none of IPv6 is one of IPv4; () for a host name."""
+    try:
+        network = ipaddress.ip_network(re.sub(r"^(\d+\.\d+\.\d+\.\d+):\d+$", r"\1", text.strip("[]")), strict=False)
+    except ValueError:
+        return ()
+    offset = (1 << 128) if network.version == 6 else 0
+    return int(network.network_address) + offset, int(network.broadcast_address) + offset
+
+
+def _registers(options, trunk):
+    """Whether a section of type=registration is for the account of a trunk, at a server of the trunk's."""
+    client = _URI.match(options.get("client_uri", ""))
+    hosts = {_bare(name) for target in trunk["targets"] for name in (target["host"], target["address"])} | {_bare(trunk["domain"] or "")}
+    servers = [_URI.match(options.get(key, "")) for key in ("server_uri", "outbound_proxy")]
+    return bool(
+        client and client.group(1) == trunk["account"]["username"] and any(server and _bare(server.group(2)) in hosts for server in servers)
+    )
 
 
 def pjsip_clashes(sections, own_names, transports, timers, reserved=None):
@@ -123,6 +228,8 @@ def _transport_clashes(name, options, made, named):
                 "listens on the same %s port as the trunks' own transport. "
                 "Set asterisk_transports.%s.name to '%s' to use it%s, or another bind." % (protocol, key, name, needs)
             )
+        elif {_protocol(key), protocol} == _STREAMS and _overlap(address, made[key]):
+            yield "listens on the same port as the trunks' own transport of %s; give it, or asterisk_transports.%s, another bind." % (_protocol(key), key)
     users = [key for key in ("tls", "tls_wildcard") if named.get(key) == name]
     accepts = is_true(options.get("allow_wildcard_certs", ""))
     if users == ["tls"] and accepts:

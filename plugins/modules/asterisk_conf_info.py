@@ -30,6 +30,14 @@ options:
     description: Options on which failover depends, by the type of their section. The operator may add other options to the collection's sections.
     type: dict
     default: {}
+  trunks:
+    description:
+      - The trunks of the plan, each with C(name), C(domain), C(account), C(targets), C(registrations) and C(inbound).
+      - Reported are sections that take calls from their addresses (C(type=identify)), or register an account that they register. Host names in
+        C(match) are looked up on this host.
+    type: list
+    elements: dict
+    default: []
   transports:
     description:
       - The PJSIP transports of the trunks, by protocol, or V(tls_wildcard); each a mapping with C(bind).
@@ -86,7 +94,13 @@ manager_enabled:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import chan_sip_clashes, is_true, pjsip_clashes, read_sections
+from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import (
+    chan_sip_clashes,
+    is_true,
+    pjsip_clashes,
+    read_sections,
+    trunk_clashes,
+)
 
 
 def main():
@@ -95,6 +109,7 @@ def main():
             directory=dict(type="path", default="/etc/asterisk"),
             pjsip_sections=dict(type="list", elements="str", default=[]),
             reserved=dict(type="dict", default={}),
+            trunks=dict(type="list", elements="dict", default=[]),
             transports=dict(type="dict", default={}),
             timer_t1=dict(type="int", required=True),
             timer_b=dict(type="int", required=True),
@@ -108,6 +123,7 @@ def main():
     manager = read_sections(params["directory"], "manager.conf", skip=own)
     timers = {"timer_t1": params["timer_t1"], "timer_b": params["timer_b"]}
     clashes = list(pjsip_clashes(pjsip, set(params["pjsip_sections"]), params["transports"], timers, params["reserved"]))
+    clashes.extend(trunk_clashes(pjsip, set(params["pjsip_sections"]), params["trunks"]))
     clashes.extend(chan_sip_clashes(read_sections(params["directory"], "sip.conf")))
     clashes.extend(
         "%s line %d: the manager user [%s] is taken; set asterisk_ami_username or asterisk_monitor_username to another name."

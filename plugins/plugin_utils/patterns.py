@@ -11,6 +11,7 @@ documentation, "Pattern Matching").
 
 from __future__ import annotations
 
+import functools
 import re
 
 DIALABLE = "0123456789*#+"
@@ -69,6 +70,7 @@ def _digits(text: str) -> frozenset[str]:
     return frozenset(digits)
 
 
+@functools.cache
 def specificity(pattern: str) -> tuple:
     """A sort key of a pattern that parse() accepts: the more specific first, as Asterisk chooses (main/pbx.c, ext_cmp).
 
@@ -77,6 +79,30 @@ def specificity(pattern: str) -> tuple:
     end = [(3000, [])]
     positions = [(len(p), sorted(p)) if isinstance(p, frozenset) else (1000 + 1000 * ".!".index(p), []) for p in parse(pattern)]
     return pattern.startswith("_"), positions + end
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some number matches both patterns."""
+    (first, open_first), (second, open_second) = _stretched(one), _stretched(other)
+    longer, may_stretch = max(len(first), len(second)), (open_first, open_second)
+    if any(len(fixed) < longer and not stretches for fixed, stretches in zip((first, second), may_stretch, strict=True)):
+        return False
+    return all(mine & theirs for mine, theirs in zip(first, second, strict=False))
+
+
+def covers(one: str, other: str) -> bool:
+    """Whether every number that matches `other` matches `one`."""
+    (first, open_first), (second, open_second) = _stretched(one), _stretched(other)
+    if len(second) < len(first) or not open_first and (open_second or len(second) > len(first)):
+        return False
+    return all(theirs <= mine for mine, theirs in zip(first, second, strict=False))
+
+
+@functools.cache
+def _stretched(pattern: str) -> tuple[list[frozenset[str]], bool]:
+    """The positions that a number must have, and whether anything may follow."""
+    positions = [frozenset(DIALABLE) if position == "." else position for position in parse(pattern)]
+    return [position for position in positions if isinstance(position, frozenset)], parse(pattern)[-1] in (".", "!")
 
 
 def to_regex(positions: tuple[frozenset[str] | str, ...]) -> str:

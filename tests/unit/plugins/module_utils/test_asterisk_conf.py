@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import chan_sip_clashes, pjsip_clashes, read_sections
+from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import (
+    chan_sip_clashes,
+    pjsip_clashes,
+    read_sections,
+    trunk_clashes,
+)
 
 TIMERS = {"timer_t1": 100, "timer_b": 6400}
 UDP = {"udp": {"bind": "0.0.0.0:5060"}}
@@ -217,6 +222,11 @@ def test_a_transport_on_our_port(read, tmp_path, bind, ours, protocol):
     ]
 
 
+def test_a_transport_of_tcp_on_the_port_of_tls(read):
+    (clash,) = clashes(read, "[mine]\ntype=transport\nprotocol=tcp\nbind=0.0.0.0:5061\n", {"tls": {"bind": "0.0.0.0:5061"}})
+    assert clash.endswith("listens on the same port as the trunks' own transport of tls; give it, or asterisk_transports.tls, another bind.")
+
+
 def test_a_transport_on_the_port_for_wildcards(read):
     text = "[mine]\ntype=transport\nprotocol=tls\nbind=0.0.0.0:5062\n"
     (clash,) = clashes(read, text, {"tls": {"bind": "0.0.0.0:5061"}, "tls_wildcard": {"bind": "0.0.0.0:5062"}})
@@ -356,3 +366,120 @@ def test_additions_to_our_sections(read, text, expected):
 def test_a_section_of_the_operators_own_is_no_addition(read):
     (clash,) = pjsip_clashes(read(pjsip="[acme.1]\ntype=endpoint\n"), {"acme"}, UDP, TIMERS, RESERVED)
     assert clash.endswith("has the name of a trunk; rename the trunk or the section.")
+
+
+# --- calls and accounts of a trunk ---------------------------------------------------------
+
+TRUNKS = [
+    {
+        "name": "alpha",
+        "domain": "sip.alpha.example",
+        "account": {"username": "100"},
+        "registrations": [{"name": "alpha"}],
+        "targets": [{"host": "gw1.alpha.example", "address": "198.18.1.10"}],
+        "inbound": {"from": ["198.18.1.10/32", "198.18.9.0/28"]},
+    },
+    {
+        "name": "beta",
+        "domain": None,
+        "account": None,
+        "registrations": [],
+        "targets": [{"host": "198.18.2.10", "address": "198.18.2.10"}],
+        "inbound": {"from": ["198.18.2.10"]},
+    },
+]
+NAMES = {"old.alpha.example": ["2001:db8::1", "198.18.1.10"], "phone.example": ["198.18.3.1"]}
+
+
+def taken(read, text, trunks=None, **files):
+    return list(trunk_clashes(read(pjsip=text, **files), {"alpha", "beta"}, TRUNKS if trunks is None else trunks, lambda name: NAMES.get(name, [])))
+
+
+@pytest.mark.parametrize(
+    ("match", "source", "trunk", "network"),
+    [
+        pytest.param("match=198.18.1.10", "198.18.1.10", "alpha", "198.18.1.10/32", id="an address"),
+        pytest.param("match=198.18.1.10:5060", "198.18.1.10:5060", "alpha", "198.18.1.10/32", id="an address and port"),
+        pytest.param("match = 198.18.3.1, 198.18.2.10", "198.18.2.10", "beta", "198.18.2.10", id="the second of a list"),
+        pytest.param("match=198.18.2.10\nmatch=198.18.3.1", "198.18.2.10", "beta", "198.18.2.10", id="the first of two lines"),
+        pytest.param("match=198.18.2.0/24", "198.18.2.0/24", "beta", "198.18.2.10", id="a network"),
+        pytest.param("match=198.18.2.0/255.255.255.0", "198.18.2.0/255.255.255.0", "beta", "198.18.2.10", id="a network by its mask"),
+        pytest.param("match=198.18.9.3", "198.18.9.3", "alpha", "198.18.9.0/28", id="an address in a network of inbound_from"),
+        pytest.param("match=sip.ALPHA.example", "sip.ALPHA.example (198.18.1.10)", "alpha", "198.18.1.10/32", id="the domain of a trunk"),
+        pytest.param("match=gw1.alpha.example.", "gw1.alpha.example. (198.18.1.10)", "alpha", "198.18.1.10/32", id="the host of a target"),
+        pytest.param("match=old.alpha.example", "old.alpha.example (198.18.1.10)", "alpha", "198.18.1.10/32", id="a name that leads to the address"),
+        pytest.param("match=!198.18.2.10,198.18.2.0/24", "198.18.2.0/24", "beta", "198.18.2.10", id="excluded before it is included"),
+        pytest.param("match=198.18.9.0/24,!198.18.9.3", "198.18.9.0/24", "alpha", "198.18.9.0/28", id="a part of the network is excluded"),
+    ],
+)
+def test_calls_of_a_trunk_taken_by_another_endpoint(read, tmp_path, match, source, trunk, network):
+    assert taken(read, f"[old]\ntype=identify\nendpoint=office\n{match}\n") == [
+        f"{tmp_path}/pjsip.conf line 1: [old] identifies calls from {source}, which are the trunk '{trunk}', as the endpoint 'office'. "
+        "Asterisk takes whichever section's name comes first: calls would count for no trunk and could leave through one, or no longer reach that endpoint. "
+        f"Remove that match, or exclude the trunk after it: match = !{network}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[old]\ntype=identify\nmatch=198.18.1.11\n", id="another address"),
+        pytest.param("[old]\ntype=identify\nmatch=198.18.3.0/24\n", id="another network"),
+        pytest.param("[old]\ntype=identify\nmatch=phone.example\n", id="a name that leads elsewhere"),
+        pytest.param("[old]\ntype=identify\nmatch=gone.example\n", id="a name that leads nowhere"),
+        pytest.param("[old]\ntype=identify\nmatch=2001:db8::/32\n", id="IPv6"),
+        pytest.param("[old]\ntype=identify\nmatch_header=X-From: 198.18.1.10\n", id="a header"),
+        pytest.param("[old]\ntype=identify\nmatch=198.18.2.0/24,!198.18.2.10\n", id="the trunk is excluded"),
+        pytest.param("[old](!)\ntype=identify\nmatch=198.18.1.10\n", id="a template"),
+        pytest.param("[old]\ntype=acl\nmatch=198.18.1.10\n", id="another type"),
+        pytest.param("[more]\ntype=identify\nendpoint=alpha.1\nmatch=198.18.1.10\n", id="for an endpoint of the trunk's"),
+        pytest.param("[alpha]\ntype=identify\nmatch=198.18.1.10\n", id="a trunk's name, which is another clash"),
+    ],
+)
+def test_calls_that_no_other_endpoint_takes(read, text):
+    assert taken(read, text) == []
+
+
+def test_a_match_from_a_template_in_an_included_file(read, tmp_path):
+    (clash,) = taken(read, "#include base.conf\n\n[old](carrier)\nendpoint=office\n", base="[carrier](!)\ntype=identify\nmatch=198.18.1.10\n")
+    assert clash.startswith(f"{tmp_path}/pjsip.conf line 3: [old] identifies calls from 198.18.1.10,")
+
+
+def test_a_name_of_a_trunk_whose_address_another_trunk_has(read):
+    twin = {**TRUNKS[1], "name": "twin", "domain": "twin.example", "inbound": {"from": []}}
+    (clash,) = taken(read, "[old]\ntype=identify\nmatch=twin.example\n", [*TRUNKS, twin])
+    assert "from twin.example (198.18.2.10), which are the trunk 'beta'," in clash
+
+
+def test_a_section_that_takes_calls_of_two_trunks(read):
+    (clash,) = taken(read, "[old]\ntype=identify\nendpoint=office\nmatch=198.18.0.0/16\n")
+    assert "from 198.18.0.0/16, which are the trunk 'alpha' (and 2 more), as the endpoint 'office'." in clash
+
+
+@pytest.mark.parametrize(
+    ("options", "clash"),
+    [
+        ("server_uri=sip:sip.alpha.example\nclient_uri=sip:100@sip.alpha.example", True),
+        ("server_uri=sip:198.18.1.10:5060\nclient_uri=sip:100@x.example", True),
+        ("server_uri=sip:gw1.alpha.example\\;transport=tcp\nclient_uri=<sip:100@x.example>", True),
+        ("server_uri=sip:x.example\nclient_uri=sip:100@x.example\noutbound_proxy=sip:198.18.1.10\\;lr", True),
+        ("server_uri=sip:sip.alpha.example\nclient_uri=sip:200@sip.alpha.example", False),
+        ("server_uri=sip:sip.other.example\nclient_uri=sip:100@sip.alpha.example", False),
+        ("client_uri=sip:100@sip.alpha.example", False),
+        ("server_uri=sip:sip.alpha.example", False),
+    ],
+)
+def test_a_second_registration_of_an_account(read, tmp_path, options, clash):
+    assert taken(read, f"[old]\ntype=registration\n{options}\n") == (
+        [
+            f"{tmp_path}/pjsip.conf line 1: [old] registers the account '100', which the trunk 'alpha' registers at the same server; a carrier sends calls "
+            "to either, or keeps only one. Remove the section, or set register: false on the trunk."
+        ]
+        if clash
+        else []
+    )
+
+
+def test_the_registration_of_an_account_that_the_trunk_does_not_register(read):
+    text = "[old]\ntype=registration\nserver_uri=sip:sip.alpha.example\nclient_uri=sip:100@sip.alpha.example\n"
+    assert taken(read, text, [{**TRUNKS[0], "registrations": []}]) == []

@@ -197,3 +197,40 @@ def _ends_against_exclamation_mark(one, other):
 
 def test_exclamation_mark_before_the_end():
     assert sorted(["_X", "_X!"], key=our_key) == sorted(["_X", "_X!"], key=_asterisk_key)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet", "all_of_it"),
+    [
+        ("_1NXX", "_1NXX", True, True),
+        ("_1XXX", "_1NXX", True, True),
+        ("_1NXX", "_1XXX", True, False),
+        ("_X.", "_1NXX", True, True),
+        ("_X.", "5", False, False),
+        ("_X!", "5", True, True),
+        ("_1NXX", "_1N.", True, False),
+        ("_1NX.", "_1N.", True, False),
+        ("_1N!", "_1N.", True, True),
+        ("_1N.", "_1NX", True, True),
+        ("_[13]XX", "_[24]XX", False, False),
+        ("_[13]XX", "_[34]XX", True, False),
+        ("112", "_1XX", True, False),
+        ("_1XX", "112", True, True),
+        ("_1XX", "_1XXX", False, False),
+        ("_1XX", "_1XXX.", False, False),
+    ],
+)
+def test_numbers_of_two_patterns(one, other, meet, all_of_it):
+    assert patterns.overlap(one, other) == meet and patterns.covers(one, other) == all_of_it
+    one, other = other, one
+    assert patterns.overlap(one, other) == meet
+
+
+@given(meeting(), st.text("0125789*#", min_size=1, max_size=5))
+@settings(max_examples=300, deadline=None)
+def test_one_pattern_covers_another_only_where_each_number_of_it_matches(number_and_pair, any_number):
+    number, (one, other) = number_and_pair
+    assert patterns.overlap(one, other)
+    if patterns.covers(one, other):
+        assert not matches(other, any_number) or matches(one, any_number)
+    assert not (matches(one, any_number) and matches(other, any_number)) or patterns.overlap(one, other)
