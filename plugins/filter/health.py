@@ -17,7 +17,7 @@ options:
   _input:
     description:
       - Lists with an entry for each host - C(hosts) with their names, and the results of C(ping) (C(reached)), C(trunk_info) (C(trunks)), C(slurp)
-        of the plan (C(plan)), C(srv_info) (C(answers)) and C(uri) of the metrics (C(metrics)).
+        of the plan (C(plan)), C(srv_info) (C(answers)), C(uri) of the metrics (C(metrics)) and C(restart_info) (C(pending)).
       - A result may be one of a failure. Metrics that are skipped are those of a host without a monitor.
     type: dict
     required: true

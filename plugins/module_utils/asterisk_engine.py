@@ -22,6 +22,8 @@ import time
 
 from ansible_collections.siptrunk.failover.plugins.module_utils.asterisk_conf import read_sections
 from ansible_collections.siptrunk.failover.plugins.module_utils.host import apart, is_enabled, run, scratch, systemctl
+from ansible_collections.siptrunk.failover.plugins.module_utils.registration import REGISTERED, UNKNOWN
+from ansible_collections.siptrunk.failover.plugins.module_utils.registration_asterisk import parse_status
 from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused
 
 RELOADS = {
@@ -81,6 +83,7 @@ class Asterisk:
     def __init__(self, directory, name, user, group, service, expect=None, settings=None, timeout=30):
         self.directory, self.name, self.user, self.group, self.service = directory, name, user, group, service
         self.expect, self.settings, self.timeout = expect or {}, settings or {}, timeout
+        self._due = {}  # registration: when it was due before it was made anew
         self._rehearsed = {}  # context: its dialplan, as the throwaway one understood it
 
     def version(self):
@@ -149,7 +152,8 @@ class Asterisk:
         if not self.running():
             return []
         shown = dict(re.findall(r"^ *(\w+) *: *(\S+) *$", self.ask("pjsip show settings")[1], re.MULTILINE))
-        said = ["%s=%s (now %s)" % (key, value, shown[key]) for key, value in sorted(self.settings.items()) if shown.get(key, str(value)) != str(value)]
+        settings = {**dict(re.findall(r"^(timer_t1|timer_b) = (\d+)$", files.get("pjsip.conf", ""), re.MULTILINE)), **self.settings}
+        said = ["%s=%s (now %s)" % (key, value, shown[key]) for key, value in sorted(settings.items()) if shown.get(key, str(value)) != str(value)]
         binds = dict(re.findall(r"^Transport: +([^ <]+) .* (\S+)$", self.ask("pjsip show transports")[1], re.MULTILINE))
         transports = re.findall(r"^\[([^\]]+)\]\ntype = transport\n(?:.+\n)*?bind = (\S+)$", files.get("pjsip.conf", ""), re.MULTILINE)
         return said + ["%s on %s (now %s)" % (name, bind, binds[name]) for name, bind in transports if binds.get(name, bind) != bind]
@@ -228,7 +232,35 @@ class Asterisk:
         if faults or words:
             raise Refused("\n".join(["The running Asterisk did not take the files."] + faults + words))
 
+    def accounts(self, files):
+        blocks = re.findall(r"^\[([^\]]+)\]\ntype = (auth|registration)\n((?:.+\n?)*)", files.get("pjsip.conf", ""), re.MULTILINE)
+        auths = {name: text for name, kind, text in blocks if kind == "auth"}
+        return {
+            name: text + "".join(auths.get(auth, "") for auth in re.findall(r"^outbound_auth = (\S+)", text, re.MULTILINE))
+            for name, kind, text in blocks
+            if kind == "registration"
+        }
+
+    def register(self, names):
+        """A reload leaves a registration as it is when only its auth changes (res_pjsip_outbound_registration.c, can_reuse_registration)."""
+        self._due = {name: due for name, (_state, due) in self._registrations().items()}
+        for name in names:
+            self.ask("pjsip send register %s" % name)
+
+    def registrations(self):
+        """It says "Registered" of an earlier success until an answer comes. An answer puts off the time at which the next one is due, which
+        Asterisk tells since version 20."""
+        return {
+            name: state if state != REGISTERED or name not in self._due or (due or 0) > (self._due[name] or 0) else UNKNOWN
+            for name, (state, due) in self._registrations().items()
+        }
+
     # --- within ---
+
+    def _registrations(self):
+        """{name: (state, seconds until it is due, None where that is not known)}."""
+        rows = re.findall(r"^ ([^ /]+)/sip.*? (\w+ *(?:\(exp\. \d+s(?: ago)?\))?) *$", self.ask("pjsip list registrations")[1], re.MULTILINE)
+        return {name: parse_status(status) for name, status in rows}
 
     def _systemctl(self, verb):
         systemctl(verb, self.service, self.timeout + 60)

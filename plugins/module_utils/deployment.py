@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import grp
 import hashlib
+import time
 
+from ansible_collections.siptrunk.failover.plugins.module_utils.registration import REGISTERED, REJECTED, UNREGISTERED
 from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused, Store, deploy, said, secrets_in
 
 ARGUMENTS = {
@@ -22,6 +24,7 @@ ARGUMENTS = {
     "timeout": {"type": "int", "default": 30},
 }
 
+REGISTRATION = 8  # seconds for the carriers to answer changed credentials
 
 FILES_OR_DIGESTS = {"mutually_exclusive": [("files", "digests")], "required_one_of": [("files", "digests")]}
 
@@ -73,4 +76,19 @@ def bring_into_force(module, engine, includes, name="siptrunk"):
         module.warn("The files were %s." % result["tried"])
     if result["restart_needed"]:
         module.warn("RESTART NEEDED: %s. %s" % ("; ".join(result["restart_needed"]), engine.restart_advice))
+    result["not_registered"] = refused(engine, result["registered_anew"])
+    if result["not_registered"]:
+        module.warn("REGISTRATION REFUSED: %s. The carrier does not take the changed credentials or does not answer: correct username, "
+                    "auth_username, password, realm or domain of the trunk, and run again." % ", ".join(result["not_registered"]))
     module.exit_json(**result)
+
+
+def refused(engine, names):
+    """Those of the registrations `names`, made anew a moment ago, that did not come about, each with its state."""
+    deadline = time.monotonic() + REGISTRATION
+    while names:
+        states = engine.registrations()
+        if all(states.get(name) in (REGISTERED, REJECTED) for name in names) or time.monotonic() > deadline:
+            return ["%s is %s" % (name, states[name]) for name in names if states.get(name) in (REJECTED, UNREGISTERED)]
+        time.sleep(0.3)
+    return []

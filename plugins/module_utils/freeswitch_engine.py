@@ -27,6 +27,7 @@ from xml.etree import ElementTree
 from ansible_collections.siptrunk.failover.plugins.module_utils import freeswitch_folders, sofia
 from ansible_collections.siptrunk.failover.plugins.module_utils.esl import EslAuthError, EslClient, EslError
 from ansible_collections.siptrunk.failover.plugins.module_utils.host import apart, is_enabled, run, scratch, systemctl
+from ansible_collections.siptrunk.failover.plugins.module_utils.registration_freeswitch import SUFFIX, registrations
 from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused
 
 # our file: the operator's folder of the same kind, and the file in it that includes ours
@@ -373,6 +374,18 @@ class FreeSwitch:
             time.sleep(0.2)
         if faults:
             raise Refused("\n".join(["The running FreeSWITCH did not take the files.", *faults, *self._words()]))
+
+    def accounts(self, files):
+        return {name[: -len(SUFFIX)]: shape for name, shape in _shapes(files).items() if name.endswith(SUFFIX)}
+
+    def register(self, names):
+        """Done: a gateway whose parameters change is exchanged, and the new one registers."""
+
+    def registrations(self):
+        try:
+            return {item["name"]: item["state"] for item in registrations(sofia.gateways(self.ask(sofia.STATUS)))}
+        except ValueError:
+            return {}
 
     # --- within ---
 

@@ -32,6 +32,7 @@ import time
 from ansible_collections.siptrunk.failover.plugins.module_utils import kamailio
 from ansible_collections.siptrunk.failover.plugins.module_utils.host import apart, is_enabled, run, scratch, systemctl
 from ansible_collections.siptrunk.failover.plugins.module_utils.kamailio import KamailioActionError, KamailioClient, KamailioError
+from ansible_collections.siptrunk.failover.plugins.module_utils.registration_sbc import registrations
 from ansible_collections.siptrunk.failover.plugins.module_utils.release import Refused
 
 START_FILE = "/etc/default/kamailio"
@@ -187,6 +188,18 @@ class Kamailio:
             if time.monotonic() > deadline:
                 raise Refused("\n".join(["The running Kamailio did not take the files.", *faults, *self._journal()]))
             time.sleep(0.2)
+
+    def accounts(self, files):
+        return {line.split(":")[1]: line.split(":", 2)[2] for line in files.get("uacreg", "").splitlines()[1:]}
+
+    def register(self, names):
+        """Done: uac.reg_reload forgets all registrations, and makes them anew within seconds."""
+
+    def registrations(self):
+        try:
+            return {item["name"]: item["state"] for item in registrations(kamailio.registrations(KamailioClient()))}
+        except (KamailioError, KeyError, TypeError):
+            return {}
 
     def _renew(self, path):
         """Make a table of db_text later than any that was read before: it reads one again only when its time, in whole seconds, has grown."""

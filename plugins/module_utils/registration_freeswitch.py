@@ -18,7 +18,7 @@ from ansible_collections.siptrunk.failover.plugins.module_utils.registration imp
     REGISTERED, REJECTED, STOPPED, UNKNOWN, UNREGISTERED, registration,
 )
 
-_SUFFIX = ".registration"
+SUFFIX = ".registration"
 
 _STATES = {
     "REGED": REGISTERED,
@@ -40,7 +40,7 @@ _RETRY = re.compile(r"([0-9]{1,9})s")
 
 def registrations(gateways):
     """Registrations, sorted by name, from ``sofia.gateways``."""
-    found = [_registration(name[:-len(_SUFFIX)], gateway) for name, gateway in gateways.items() if name.endswith(_SUFFIX)]
+    found = [_registration(name[:-len(SUFFIX)], gateway) for name, gateway in gateways.items() if name.endswith(SUFFIX)]
     return sorted(found, key=lambda item: item["name"])
 
 

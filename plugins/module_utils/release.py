@@ -25,6 +25,8 @@ Files are {name: text}. An engine is any object with
     busy()                                   whether a restart would end calls
     activate(files, before, names, restart, known)  load the files `names` (or restart), and look. `before` are the files
                                              of before, `known` the faults that do not count: they were there before
+    accounts(files)                          {registration: all that it is made with}
+    register(names)                          register these anew at once, where the engine has not done so when it loaded the files
 """
 
 from __future__ import annotations
@@ -353,6 +355,8 @@ def _take_back(path, text, created):
 
 # --- secrets and differences ---
 
+PLAN = "plan.json"  # hundreds of lines for programs; what people read says the same
+
 
 def _values(name, text, private):
     """(section and key, value, line with the value hidden) of each line; without a secret, value is None."""
@@ -398,7 +402,9 @@ def diff(before: dict[str, str], after: dict[str, str], private: t.Collection[st
                 changed = " (changed)" if side and key in old and old[key] != value else ""
                 lines[side].append(shown + changed)
         text = "\n".join(difflib.unified_diff(*lines, "before: %s" % name, "after: %s" % name, lineterm=""))
-        if text:
+        if text and name == PLAN:
+            found.append({"prepared": "%s changes too: the same for the collection's own programs, not shown.\n" % name})
+        elif text:
             found.append({"prepared": text + "\n"})
     return found
 
@@ -409,7 +415,7 @@ def diff(before: dict[str, str], after: dict[str, str], private: t.Collection[st
 def deploy(store, engine, files, allow_restart=False, check=False, timeout=60):
     """Make `files` the live release that the engine runs, or leave everything as it was and raise Refused.
 
-    Returns {changed, release, previous, tried, restart_needed, restarted, diff, did}; `did` is a list of sentences.
+    Returns {changed, release, previous, tried, restart_needed, restarted, registered_anew, diff, did}; `did` is a list of sentences.
     """
     try:
         with store.locked(timeout):
@@ -442,6 +448,8 @@ def _deploy(store, engine, files, allow_restart, check):
     restart = new or (bool(waiting) and allow_restart)
     known = [] if unverified or live is None else engine.faults(before)
     did += [] if transaction else known
+    journal = store.journal()
+    registered = store.read(journal["from"]) if journal else before  # with these files
     did += ["Restart: the engine is new." if new else "Restart: %s." % "; ".join(waiting)] if restart else []
     result = {
         "changed": bool(did),
@@ -450,6 +458,7 @@ def _deploy(store, engine, files, allow_restart, check):
         "tried": tried,
         "restart_needed": [] if restart else waiting,
         "restarted": restart,
+        "registered_anew": [],
         "did": did,
         "diff": diff({name: before[name] for name in wrong if name in before}, {name: files[name] for name in wrong if name in files}, store.hidden),
     }
@@ -465,6 +474,7 @@ def _deploy(store, engine, files, allow_restart, check):
         if transaction:
             store.begin(number, lacking)
         engine.activate(files, before, names, restart)
+        result["registered_anew"] = _register(engine, registered, files)
         if transaction:
             if (remembered or waiting_before) and not restart:
                 store.wait(remembered)
@@ -473,8 +483,21 @@ def _deploy(store, engine, files, allow_restart, check):
         if not transaction:
             raise
         raise Refused("%s\n%s" % (said(error), _roll_back(store, engine, files, names, restart, known)), rolled_back=True) from error
-    result.update(release=number, previous=store.previous(), restart_needed=engine.restart_needed(files) + store.waiting(engine.started()))
+    result.update(release=number, previous=store.previous(), restart_needed=pending(store, engine, files))
     return result
+
+
+def _register(engine, before, files):
+    """Use changed credentials now, not when the registration is due, which may be in an hour. The names of those registrations."""
+    old, new = engine.accounts(before), engine.accounts(files)
+    names = sorted(name for name in new if name in old and new[name] != old[name])
+    engine.register(names)
+    return names
+
+
+def pending(store, engine, files):
+    """What of the live files takes effect only after a restart, as sentences: seen in the running engine, or remembered."""
+    return engine.restart_needed(files) + store.waiting(engine.started())
 
 
 def _roll_back(store, engine, files, names, restart, known):
@@ -482,6 +505,7 @@ def _roll_back(store, engine, files, names, restart, known):
     try:
         store.restore()
         engine.activate(store.read(store.live()), files, names, restart, known)
+        _register(engine, files, store.read(store.live()))
         store.finish()
     except (Refused, OSError) as error:
         return "The files of before are not fully back in force: %s Run again when that is mended." % said(error)

@@ -101,6 +101,16 @@ restarted:
   description: Whether the profile was restarted; in check mode, whether it would be.
   returned: success
   type: bool
+registered_anew:
+  description: Names of the registrations whose credentials or registrar changed, and that were therefore made anew at once.
+  returned: success
+  type: list
+  elements: str
+not_registered:
+  description: Those of RV(registered_anew) that are not registered some seconds later, each with its state. There is a warning, too.
+  returned: success
+  type: list
+  elements: str
 unknown:
   description: Names of the files of which the host has others than O(digests) says; nothing was done.
   returned: when O(digests) was given, and files are to be sent

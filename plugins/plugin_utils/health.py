@@ -106,11 +106,13 @@ def judge(seen: dict[str, list[Any]], at: str) -> dict[str, Any]:
     plan     result of slurp, of the plan
     answers  result of srv_info, asked once for each of questions()
     metrics  result of uri, of the monitor's metrics; skipped where there is no monitor
+    pending  result of restart_info
 
-    Returns {"at", "healthy", "problems", "wrong", "warnings", "hosts", "rows", "summary"}, plain data; a row for each target of each host.
+    Returns {"at", "healthy", "problems", "wrong", "warnings", "hosts", "rows", "routes", "summary"}, plain data; a row for each target of each host,
+    and a route for each of each host.
     """
-    report: dict[str, Any] = {"at": at, "healthy": False, "problems": [], "warnings": [], "hosts": [], "rows": []}
-    keys = ("hosts", "reached", "trunks", "plan", "answers", "metrics")
+    report: dict[str, Any] = {"at": at, "healthy": False, "problems": [], "warnings": [], "hosts": [], "rows": [], "routes": []}
+    keys = ("hosts", "reached", "trunks", "plan", "answers", "metrics", "pending")
     for entry in zip(*(seen[key] for key in keys), strict=True):
         _Host(report, *entry).look()
     report["wrong"] = listed(report["problems"])
@@ -133,7 +135,7 @@ class _Host:
     def __init__(self, report: dict[str, Any], name: str, *results: Any) -> None:
         self.report = report
         self.name = name
-        self.reached, self.trunks, self.plan, self.answers, self.metrics = (result if isinstance(result, dict) else {} for result in results)
+        self.reached, self.trunks, self.plan, self.answers, self.metrics, self.pending = (result if isinstance(result, dict) else {} for result in results)
 
     def look(self) -> None:
         kind, error = self._error()
@@ -144,6 +146,10 @@ class _Host:
             return
         if active is None and not self.metrics.get("skipped"):
             self._say(WARNING, f"its monitor does not answer: {said(self.metrics)}")
+        if "restart_needed" not in self.pending:
+            self._say(WARNING, f"whether a restart is pending is not known: {said(self.pending)}")
+        elif self.pending["restart_needed"]:
+            self._say(BAD, f"RESTART NEEDED, and until then not in force: {'; '.join(self.pending['restart_needed'])}. {self.pending['advice']}")
         plan = json.loads(base64.b64decode(self.plan["content"]))
         answers = self._dns()
         deployed = {trunk["name"]: trunk for trunk in plan["trunks"]}
@@ -240,14 +246,23 @@ class _Host:
         })  # fmt: skip
 
     def _routes(self, routes: list[dict[str, Any]], active: dict[str, Any] | None) -> None:
-        """Routes that no call gets through, as far as is known, and those whose calls a backup carries."""
-        usable = {trunk["name"] for trunk in self.trunks["trunks"] if trunk["up"] and not trunk["drained"] and not trunk.get("closed_until")}
+        """Where the next call of each route goes, as far as is known; routes that no call gets through, and those that a backup carries."""
+        usable = [trunk for trunk in self.trunks["trunks"] if trunk["up"] and not trunk.get("closed_until")]
+        in_service = {trunk["name"] for trunk in usable if not trunk["drained"]}
+        # those that take a call, by whether it is an emergency call, which goes to drained trunks too
+        takes = {emergency: {trunk["name"] for trunk in usable if not trunk["full"] and (emergency or not trunk["drained"])} for emergency in (False, True)}
+        last = {route: trunk for trunk, carried in (active or {}).items() for route, _role in carried}
+        backups = set()
         for route in routes:
-            members = [member["name"] for group in route["trunks"] for member in group]
-            if not route["emergency"] and not usable.intersection(members):
-                self._say(BAD, f"route {route['name']} has no trunk that is up and in service")
+            name, groups = route["name"], [[member["name"] for member in group] for group in route["trunks"]]
+            if not route["emergency"] and not any(in_service.intersection(group) for group in groups):
+                self._say(BAD, f"route {name} has no trunk that is up and in service")
+            goes_to = next(filter(None, ([trunk for trunk in group if trunk in takes[route["emergency"]]] for group in groups)), [])
+            role = None if not goes_to else "primary" if set(goes_to) & set(groups[0]) else "backup"
+            backups |= {name} if role == "backup" else set()
+            self.report["routes"].append({"host": self.name, "route": name, "next": goes_to, "role": role, "last": last.get(name)})
         for trunk, carried in sorted((active or {}).items()):
-            backup = [route for route, role in carried if role == "backup"]
+            backup = [route for route, role in carried if role == "backup" and route in backups]
             if backup:
                 self._say(WARNING, f"a backup in use: carries {', '.join(backup)}", trunk)
 
@@ -308,7 +323,7 @@ def table(report: dict[str, Any], rows: str = "auto") -> list[str]:
         lines.append(f"... and {_count(len(unhealthy) - len(shown), 'target')} more that are not well; -e verify_rows=unhealthy shows them")
     if len(every) > max(len(shown), len(unhealthy)):
         lines.append(f"... and {_count(len(every) - len(unhealthy), 'healthy target')}; -e verify_rows=all shows all")
-    lines += ["", *(f"warning: {line}" for line in listed(report["warnings"]))]
+    lines += ["", *_next_calls(report["routes"]), *(f"warning: {line}" for line in listed(report["warnings"]))]
     total = report["summary"]
     lines.append(
         f"{_count(total['hosts'], 'host')}, {_count(total['trunks'], 'trunk')}, {_count(total['targets'], 'target')}: "
@@ -316,6 +331,21 @@ def table(report: dict[str, Any], rows: str = "auto") -> list[str]:
         + (f", {_count(total['warnings'], 'warning')}" if total["warnings"] else "")
     )
     return lines
+
+
+def _next_calls(routes: list[dict[str, Any]]) -> list[str]:
+    """Where the next call of each route goes: a line for those of a host that are alike."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for route in routes:
+        if route["next"]:
+            where = " or ".join(route["next"]) + (", a backup" if route["role"] == "backup" else "")
+            where += f" (the last one went to {route['last']})" if route["last"] and route["last"] not in route["next"] else ""
+            alike.setdefault((route["host"], where), []).append(route["route"])
+    lines = []
+    for (host, where), names in alike.items():
+        more = [f"{len(names) - _MANY_ALIKE} others"] if len(names) > _MANY_ALIKE else []
+        lines.append(f"{host}: the next call of {', '.join([*names[:_MANY_ALIKE], *more])} goes to {where}")
+    return lines if len(lines) <= _MANY_LINES else [*lines[:_MANY_LINES], f"... and {len(lines) - _MANY_LINES} more"]
 
 
 def listed(entries: list[dict[str, Any]]) -> list[str]:

@@ -18,9 +18,9 @@ REPO = Path(__file__).resolve().parents[2]
 FORBIDDEN = ("tests/", "molecule/", "lab/", "bench/", "inventories/lab", ".cache", ".git", ".ci", ".config", "Makefile", "pytest.ini", "__pycache__")
 PLUGINS = {
     "module": [
-        *("asterisk_conf_info", "asterisk_deploy", "call_probe", "compile_plan", "freeswitch_deploy", "freeswitch_info"),
+        *("asterisk_conf_info", "asterisk_deploy", "asterisk_dialplan_info", "call_probe", "compile_plan", "freeswitch_deploy", "freeswitch_info"),
         *("host_files", "host_info", "kept_secrets"),
-        *("log_window", "options_ping", "registration_info", "sbc_deploy", "srv_info", "trunk_info", "trunk_state"),
+        *("log_window", "options_ping", "registration_info", "restart_info", "sbc_deploy", "srv_info", "trunk_info", "trunk_state"),
     ],
     "filter": [
         *("alertmanager_config", "asterisk_draws", "asterisk_value", "asterisk_verdicts"),

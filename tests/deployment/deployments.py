@@ -85,13 +85,13 @@ class Host:
         """In the container, with what it lacks to mount a file system."""
         subprocess.run(["podman", "exec", "--privileged", self.container, "sh", "-c", script], check=True, capture_output=True, stdin=subprocess.DEVNULL)
 
-    def play(self, variables, *options, **environment):
-        """(whether it succeeded, output) of the whole playbook with these variables."""
+    def play(self, variables, *options, playbook="site.yml", **environment):
+        """(whether it succeeded, output) of a playbook with these variables."""
         with tempfile.NamedTemporaryFile("w", suffix=".json") as stream:
             json.dump({**variables, "monitor_enabled": False}, stream)
             stream.flush()
             inventories = [part for path in self.inventory for part in ("-i", path)]
-            argv = ["ansible-playbook", *inventories, "--limit", self.host, "site.yml", "-e", f"@{stream.name}", *options]
+            argv = ["ansible-playbook", *inventories, "--limit", self.host, playbook, "-e", f"@{stream.name}", *options]
             environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_HOST_PATTERN_MISMATCH": "warning", **environment}
             done = subprocess.run(argv, cwd=REPO, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         return done.returncode == 0, done.stdout + done.stderr
@@ -399,9 +399,42 @@ def test_what_needs_a_restart_says_so_and_waits(host):
     assert result["restart_needed"] == host.waits
     assert f"RESTART NEEDED: {host.waits[0]}" in str(result["warnings"]) and not result["restarted"]
     assert host.started() <= started + 3, "a moment by the engine's uptime, in whole seconds"
+    healthy, said = host.play({}, playbook="playbooks/verify.yml")
+    assert not healthy and f"RESTART NEEDED, and until then not in force: {host.waits[0]}" in said
     again = host.deploy("silence")
     assert again["changed"] is False and again["restart_needed"] == result["restart_needed"]
     assert host.deploy("usual")["restart_needed"] == [], "what runs is as it was"
+
+
+def test_changed_credentials_register_at_once(host):
+    """Not when the registration is due, up to an hour later; and the result is looked at."""
+
+    def answers(since):
+        return {message["code"] for wire in host.lab.wires(since).values() for message in wire if message["dir"] == "tx" and message["method"] == "REGISTER"}
+
+    began = time.time()
+    result = host.deploy("wrong-password")
+    assert result["registered_anew"] == ["acme"] and [text.partition(" is ")[0] for text in result["not_registered"]] == ["acme"], result
+    assert "REGISTRATION REFUSED: acme is " in str(result["warnings"])
+    assert 401 in answers(began)
+    healthy, said = host.play({}, playbook="playbooks/verify.yml")
+    assert not healthy and "acme: not registered: acme is " in said
+    began = time.time()
+    result = host.deploy("usual")
+    assert (result["registered_anew"], result["not_registered"], result.get("warnings", [])) == (["acme"], [], []), result
+    wait_until(lambda: 200 in answers(began), 5, "the registration with the former password")
+    assert host.deploy("usual")["registered_anew"] == []
+
+
+def test_no_record_is_lost_when_the_file_is_rotated(host):
+    """The engine opens it for each record: what logrotate renames it does not go on writing to."""
+    path = host.shell("sed -n 's/^\"\\(.*\\)\" {/\\1/p' /etc/logrotate.d/siptrunk-*").strip()
+    host.shell(f"touch {path}; chown {host.service}:{host.group} {path}; rm -f {path}.1")
+    for number in ("12125550101", "12125550102"):
+        host.lab.caller.call(number)
+        wait_until(lambda number=number: number in host.shell(f"cat {path}", check=False), 20, f"the record of {number}")
+        host.shell(f"if command -v logrotate; then logrotate -f /etc/logrotate.d/siptrunk-*; else mv {path} {path}.1; fi")
+        assert number in host.shell(f"cat {path}.1")
 
 
 def test_secrets_are_in_no_output_list_of_processes_or_log(host):

@@ -30,6 +30,7 @@ class OnAsterisk(Host):
     everything = "for what in 'pjsip show contacts' 'pjsip show registrations' 'dialplan show'; do asterisk -rx \"$what\"; done"
     replaced = {
         "renamed": "s/beta-tcp/delta/g",
+        "wrong-password": r"s/lab\(\\*;only\)/bad\1/g",
         "nonsense": "s/nallow = [a-z,]*/nallow = nonsense/g",
         "silence": r's/\(timer_t1\( =\|":\)\) 100/\1 125/g; s/\(timer_b\( =\|":\)\) 6400/\1 8000/g',
     }

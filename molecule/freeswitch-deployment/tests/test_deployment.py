@@ -37,6 +37,7 @@ class OnFreeSwitch(Host):
     plays = {"key": {"freeswitch_esl_password": NEW_PASSWORD}}
     replaced = {
         "renamed": "s/beta-tcp/delta/g",
+        "wrong-password": r"s/lab\(\\*;only\)/bad\1/g",
         "nonsense": r's/\(sip-ip\\*" value=\\*"\)[0-9.]*/\1198.18.99.99/',
         "silence": r's/\(timer-T1X64\\*" value=\\*"\)[0-9]*/\18000/',
         "codecs": r's/\(codec-prefs\\*" value=\\*"\)[A-Z,]*/\1PCMU/g',

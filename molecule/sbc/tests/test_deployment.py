@@ -28,6 +28,7 @@ class OnSbc(Host):
     everything = "cat /etc/kamailio/siptrunk/plan.lua"
     replaced = {
         "renamed": "s/beta-tcp/delta/g",
+        "wrong-password": r"s/lab\(\\*;only\)/bad\1/g",
         "nonsense": "s/local function drained(trunk)/local function drained(trunk/",
         "module": r's/loadmodule \(\\*"\)tm.so/loadmodule \1tmm.so/',
         "silence": "s/children=8/children=9/g",

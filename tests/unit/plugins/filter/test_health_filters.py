@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.siptrunk.failover.plugins.filter import dns_questions, health, health_table
 
-NOBODY = {"hosts": [], "reached": [], "trunks": [], "plan": [], "answers": [], "metrics": []}
+NOBODY = {"hosts": [], "reached": [], "trunks": [], "plan": [], "answers": [], "metrics": [], "pending": []}
 
 
 def test_from_what_was_seen_to_the_table():

@@ -114,3 +114,30 @@ def test_what_else_is_wrong_is_mended(run, tmp_path):
 
 def test_no_digest_is_shown():
     assert deployment.ARGUMENTS["digests"]["no_log"] is True
+
+
+class Registering:
+    """It says of each look what the next of `looks` says; the last one stays."""
+
+    def __init__(self, *looks):
+        self.looks = list(looks)
+
+    def registrations(self):
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+
+@pytest.mark.parametrize(
+    ("looks", "refused"),
+    [
+        ([{"a": "unregistered"}, {"a": "registered"}], []),
+        ([{"a": "unknown"}, {"a": "rejected"}], ["a is rejected"]),
+        ([{"a": "unregistered"}], ["a is unregistered"]),
+        ([{"a": "unknown"}], []),  # Asterisk before 20 does not tell whether it is an earlier success
+        ([{"a": "stopped"}], []),  # by the operator, or on the SBC that does not have the floating address
+        ([{}], []),
+    ],
+)
+def test_the_result_of_changed_credentials(looks, refused, monkeypatch):
+    monkeypatch.setattr(deployment, "REGISTRATION", 0.5)
+    assert deployment.refused(Registering(*looks), ["a"]) == refused
+    assert deployment.refused(Registering(*looks), []) == []

@@ -34,7 +34,7 @@ class Engine:
         self.store, self.loaded, self.restarts = store, {}, 0
         self.refuses = self.rejects = None
         self.waiting, self.calls = [], 0
-        self.unseen, self.start = [], 0.0
+        self.unseen, self.start, self.registered = [], 0.0, []
 
     def on_disk(self):
         lacking = [os.path.basename(path) for path in self.store.lacking()]
@@ -59,6 +59,12 @@ class Engine:
 
     def started(self):
         return self.start
+
+    def accounts(self, files):
+        return {line: files["trunks.conf"].splitlines()[1] for line in files.get("trunks.conf", "").splitlines() if line.startswith("[")}
+
+    def register(self, names):
+        self.registered += names
 
     def busy(self):
         return self.calls > 0
@@ -441,3 +447,32 @@ def test_what_waits_is_restarted_for_when_that_is_allowed(store):
     assert engine.restarts == 0
     result = deploy(store, engine, NEW, allow_restart=True)
     assert result["restarted"] and engine.restarts == 1
+
+
+# Registrations
+
+
+def test_changed_credentials_register_at_once(deployed, engine):
+    assert engine.registered == [], "a new registration is made by itself"
+    assert deploy(deployed, engine, NEW)["registered_anew"] == ["[a]"]
+    assert engine.registered == ["[a]"]
+    assert deploy(deployed, engine, NEW)["registered_anew"] == []
+    assert deploy(deployed, engine, {**NEW, "more.conf": "y\n"})["registered_anew"] == [] and engine.registered == ["[a]"]
+
+
+def test_what_is_rolled_back_registers_with_the_former_credentials(deployed, engine):
+    engine.rejects = "two"
+    with pytest.raises(Refused):
+        deploy(deployed, engine, NEW)
+    assert engine.registered == ["[a]"] and engine.loaded == OLD
+
+
+def test_a_run_that_was_cut_short_registers_when_it_is_completed(deployed, engine):
+    deployed.begin(deployed.write(NEW), {})
+    assert deploy(deployed, engine, NEW)["registered_anew"] == ["[a]"]
+
+
+def test_differences_leave_out_the_plan_for_programs_but_say_that_it_changed():
+    shown = diff({"plan.json": '{"300": "final"}\n', "a.conf": "x\n"}, {"plan.json": '{"300": "next_trunk"}\n', "a.conf": "y\n"})
+    assert [entry["prepared"].splitlines()[-1] for entry in shown] == ["+y", "plan.json changes too: the same for the collection's own programs, not shown."]
+    assert diff({"plan.json": "{}\n"}, {"plan.json": "{}\n"}) == []

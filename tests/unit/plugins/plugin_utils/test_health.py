@@ -57,7 +57,7 @@ def answers_of(plan, change=lambda targets: targets, errors=()):
     return {"results": [{"results": results}]}
 
 
-def seen(*trunks, missing=(), plan=None, answers=None, metrics=None):
+def seen(*trunks, missing=(), plan=None, answers=None, metrics=None, pending=None):
     """A host on which all is well, or not."""
     plan = plan or plan_of(trunks)
     return {
@@ -66,12 +66,13 @@ def seen(*trunks, missing=(), plan=None, answers=None, metrics=None):
         "plan": {"content": base64.b64encode(json.dumps(plan).encode()).decode()},
         "answers": answers or answers_of(plan),
         "metrics": metrics or {"skipped": True},
+        "pending": pending or {"restart_needed": [], "advice": ""},
     }
 
 
 def judge(**hosts):
     """The report on hosts, {name: what `seen` returns}."""
-    keys = ("reached", "trunks", "plan", "answers", "metrics")
+    keys = ("reached", "trunks", "plan", "answers", "metrics", "pending")
     return health.judge({"hosts": list(hosts), **{key: [host.get(key, {}) for host in hosts.values()] for key in keys}}, AT)
 
 
@@ -139,6 +140,20 @@ def test_a_target_that_the_phone_system_lacks():
     report = judge(pbx=seen(trunk() | {"targets": [target("acme", 1, probe="unknown")]}, trunk("beta"), missing=["acme.1"]))
     assert lines(report["problems"]) == ["pbx acme 198.18.1.1:5060: the phone system does not have it; see its log, or deploy again"]
     assert report["rows"][0]["probe"] == "missing" and report["warnings"] == []
+
+
+def test_a_pending_restart():
+    waits = {"restart_needed": ["timer_b=6400 (now 32000)", "siptrunk-tls on 0.0.0.0:5061 (now 0.0.0.0:5062)"], "advice": "It ends all calls."}
+    report = judge(pbx=seen(trunk(), pending=waits))
+    assert (report["healthy"], lines(report["problems"])) == (
+        False, ["pbx: RESTART NEEDED, and until then not in force: timer_b=6400 (now 32000); siptrunk-tls on 0.0.0.0:5061 (now 0.0.0.0:5062). "
+                "It ends all calls."]
+    )  # fmt: skip
+
+
+def test_a_restart_that_nobody_knows_of_is_a_warning():
+    report = judge(pbx=seen(trunk(), pending={"msg": "no event socket", "failed": False}))
+    assert (report["healthy"], lines(report["warnings"])) == (True, ["pbx: whether a restart is pending is not known: no event socket"])
 
 
 @pytest.mark.parametrize(("odd", "line"), [
@@ -281,8 +296,33 @@ siptrunk_up{trunk="acme"} 1.0
 def test_the_monitor_tells_the_active_trunk():
     report = judge(pbx=seen(trunk(), trunk("beta"), metrics={"status": 200, "content": METRICS}))
     assert [row["active"] for row in report["rows"]] == [[], [{"route": "all", "role": "backup"}, {"route": "far", "role": "primary"}]]
-    assert (report["healthy"], lines(report["warnings"]), report["hosts"][0]["monitor"]) == (True, ["pbx beta: a backup in use: carries all"], True)
+    assert (report["healthy"], report["hosts"][0]["monitor"]) == (True, True)
     assert "primary+backup (2 routes)" in "\n".join(health.table(report))
+
+
+@pytest.mark.parametrize(("primary", "next_call", "warnings"), [
+    (trunk(), "pbx: the next call of all goes to acme (the last one went to beta)", []),
+    (DEAD, "pbx: the next call of all goes to beta, a backup", ["pbx beta: a backup in use: carries all"]),
+    (trunk(full=True, channels_limit=3), "pbx: the next call of all goes to beta, a backup",
+     ["pbx acme: full: 3 of 3 channels", "pbx beta: a backup in use: carries all"]),
+])  # fmt: skip
+def test_a_backup_is_in_use_until_the_next_call_would_go_to_the_primary(primary, next_call, warnings):
+    report = judge(pbx=seen(primary, trunk("beta"), metrics={"status": 200, "content": METRICS}))
+    assert (next_call in health.table(report), lines(report["warnings"])) == (True, warnings), health.table(report)
+
+
+def test_where_the_next_calls_go():
+    mark = {"by": "alice", "at": AT, "why": "maintenance"}
+    trunks = [trunk(drained=mark), trunk("beta"), trunk("gamma")]
+    both = {"name": "both", "emergency": False, "trunks": [[{"name": "beta"}, {"name": "gamma"}]]}
+    many = [route(f"r{number}", "gamma") for number in range(8)]
+    report = judge(pbx=seen(*trunks, plan=plan_of(trunks, [route("all", "acme", "beta"), route("112", "acme", emergency=True), both, *many])))
+    assert health._next_calls(report["routes"]) == [
+        "pbx: the next call of all goes to beta, a backup",
+        "pbx: the next call of 112 goes to acme",
+        "pbx: the next call of both goes to beta or gamma",
+        "pbx: the next call of r0, r1, r2, r3, r4, 3 others goes to gamma",
+    ]
 
 
 def test_no_monitor_is_no_fault():
@@ -315,6 +355,7 @@ def test_the_table():
         "warning  pbx1  gamma          198.18.1.1:5060      -             alive  1.2 ms  -                  3  yes      -      no",
         "BAD      pbx2  (unreachable)",
         "",
+        "pbx1: the next call of all goes to acme",
         f"warning: pbx1 gamma: drained since {AT} by alice: maintenance",
         "2 hosts, 3 trunks, 4 targets: 2 problems, 1 warning",
     ]
@@ -329,7 +370,7 @@ def test_a_thousand_trunks():
     assert len(shown) < 12 and sum("BAD" in line for line in shown) == 2
     assert "... and 1998 healthy targets; -e verify_rows=all shows all" in shown
     assert shown[-1] == "2 hosts, 2000 trunks, 2000 targets: 2 problems"
-    assert len(health.table(report, "all")) == 2004
+    assert len(health.table(report, "all")) == 2006
     assert time.monotonic() - began < 5
 
 
@@ -340,8 +381,8 @@ def test_what_is_said_many_times_is_told_once():
                                "t3 198.18.1.1:5060, t4 198.18.1.1:5060 and others"]  # fmt: skip
     assert len(report["problems"]) == 1000
     shown = health.table(report)
-    assert len(shown) == 65 and "... and 940 targets more that are not well; -e verify_rows=unhealthy shows them" in shown
-    assert len(health.table(report, "unhealthy")) == 1004
+    assert len(shown) == 66 and "... and 940 targets more that are not well; -e verify_rows=unhealthy shows them" in shown
+    assert len(health.table(report, "unhealthy")) == 1005
 
 
 def test_of_very_many_the_worst_are_shown():
@@ -357,7 +398,7 @@ def test_very_many_lines_are_cut():
 
 def test_the_rows_that_are_asked_for():
     report = judge(pbx=seen(trunk(), DEAD | {"name": "beta"}), other={})
-    assert [len(health.table(report, rows)) for rows in ("auto", "all", "unhealthy")] == [7, 7, 7]
+    assert [len(health.table(report, rows)) for rows in ("auto", "all", "unhealthy")] == [8, 8, 8]
     assert "... and 1 healthy target;" in "\n".join(health.table(report, "unhealthy"))
     with pytest.raises(ValueError, match="rows: 'some' is not auto, all or unhealthy"):
         health.table(report, "some")
