@@ -21,6 +21,7 @@ It reads a JSON object on standard input:
     ["early", seconds]   wait for early media (183), then that long
     ["answer"]           wait for the final answer; the steps end where it is no 2xx
     ["wait", seconds]
+    ["until", path]      wait until this file is there, five minutes at the most
     ["digits", "12"]     RFC 4733 events of 120 ms, where the other side takes them
     ["hold"], ["resume"] re-INVITE with a=sendonly, a=sendrecv
     ["refresh"]          UPDATE that refreshes the session (RFC 4028)
@@ -45,6 +46,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from carrier import Message, digest_parameters, digest_response
@@ -290,6 +292,9 @@ class Phone:
         final = self.response(invite, 200)
         self.code = final.code if final else None
         return self.code is not None and self.code < 300
+
+    def do_until(self, _invite: int, path: str) -> bool:
+        return self.until(lambda: Path(path).exists(), 300)
 
     def do_wait(self, _invite: int, seconds: float) -> bool:
         self.until(lambda: self.ended_by, seconds)

@@ -24,7 +24,7 @@ ARGUMENTS = {
     "timeout": {"type": "int", "default": 30},
 }
 
-REGISTRATION = 8  # seconds for the carriers to answer changed credentials
+REGISTRATION = 20  # seconds for the carriers to answer changed credentials
 
 FILES_OR_DIGESTS = {"mutually_exclusive": [("files", "digests")], "required_one_of": [("files", "digests")]}
 
