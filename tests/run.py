@@ -33,7 +33,7 @@ import stalls
 REPO = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("SIPTRUNK_CACHE", REPO / ".cache"))
 RESULTS = CACHE / "results"
-SCENARIOS, OTHERS = 5, 2  # at once; with seven, programs of the labs wait longer for a processor, and the whole takes as long
+SCENARIOS, OTHERS = 5, 2  # at once; with seven the whole took as long
 LONGEST_LINE = 160  # of Python
 PATIENT = ("lint", "sanity", "types", "docs")  # they may be kept waiting at any moment
 # first the longest, so that no lane goes on long after the others

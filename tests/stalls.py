@@ -35,7 +35,7 @@ THREADS = 4  # any may sleep on a CPU that stalls alone
 # Seconds. With 14 processes ready to run for each two CPUs a thread woke up 0.08 s too late at the most: DELAYED is more than a busy machine causes.
 DELAYED = 0.1
 STALLED = 0.5  # in sum, while a test ran: less than the bounds of tests allow for
-WAITED = 0.05  # the part of a test for which its lab waits before that counts; with as many scenarios as run.py starts it is 0.01 to 0.03
+WAITED = 0.05  # the part of a test for which its lab waits before that counts; with 17 processes ready to run on two CPUs labs waited for 0.02 to 0.1
 CALM = 10  # seconds until a test runs again
 WINDOW = 1.0  # seconds over which stolen time is counted
 STOLEN = 0.1  # the part of a window that a CPU must lose before it counts: less is usual where machines share a processor, and slows nothing noticeably

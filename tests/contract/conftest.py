@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import pytest
 from engines import ENGINES
@@ -32,11 +33,11 @@ def plan(engine):
 
 
 def nobody_calls(engine):
-    """What one test left of calls is not the next one's: it is hung up, and printed. Whether calls are left is asserted by tests that are about it."""
+    """What one test left of calls is not the next one's: it is hung up, with a warning. Whether calls are left is asserted by tests that are about it."""
     try:
         wait_until(lambda: engine.active_calls() == 0, 20, "no call left over")
     except TimeoutError:
-        print(f"calls left over: {engine.active_calls()} channels; they are hung up")
+        warnings.warn(f"calls left over: {engine.active_calls()} channels; they are hung up", stacklevel=2)
         engine.hang_up()
         wait_until(lambda: engine.active_calls() == 0, 20, "no call left over, although all were hung up")
 
